@@ -1,0 +1,1 @@
+"""Brings a service to the caller."""

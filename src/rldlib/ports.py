@@ -1,0 +1,216 @@
+"""What the main job asks of the outside world.
+
+Each port is a small Protocol. Its docstrings list the only errors that may
+come out; an adapter turns everything else into one of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from rldlib.values.interpreter import Interpreter
+    from rldlib.values.lock import Lock, LockedWheel
+    from rldlib.values.promise import Promise
+    from rldlib.values.request import ServiceRequest
+    from rldlib.values.room import Room
+    from rldlib.values.wheel import WheelFile
+
+
+class Source(Protocol):
+    """A package index, or a directory of wheels. It lists and gives; it never picks.
+
+    Every method may raise `SourceUnavailableError`. All of it may be repeated.
+    """
+
+    @property
+    def identity(self) -> str:
+        """What the source is told as: its URL without credentials, or its absolute path."""
+        ...
+
+    def offers(self, request: ServiceRequest) -> Sequence[WheelFile]:
+        """Every wheel that may carry the service, of any version.
+
+        Raises:
+            ServiceNotFoundError: The source works and has no such service.
+        """
+        ...
+
+    def project(self, name: str) -> Sequence[WheelFile] | None:
+        """Every wheel of a distribution; None where the source does not know the name."""
+        ...
+
+    def profile(self, wheel: WheelFile) -> bytes | None:
+        """The wheel's profile, read without the wheel; None where it carries none.
+
+        Raises:
+            MismatchError: What was read is not what the source's hash says.
+            WheelRefusedError: The file is no wheel.
+        """
+        ...
+
+    def metadata(self, wheel: WheelFile) -> bytes:
+        """The wheel's METADATA, read without the wheel where the source allows it.
+
+        Raises:
+            MismatchError: What was read is not what the source's hash says.
+            WheelRefusedError: The file is no wheel.
+        """
+        ...
+
+    def fetch(self, locator: str, into: BinaryIO, *, max_bytes: int) -> None:
+        """Write the bytes at `locator` to `into`, at most `max_bytes` of them.
+
+        The caller verifies them. A `locator` outside this source is refused
+        with `SourceUnavailableError`.
+        """
+        ...
+
+    def blob(self, sha256: str, into: BinaryIO, *, max_bytes: int) -> bool:
+        """Write the data resource with this hash to `into`; False where there is none."""
+        ...
+
+
+class Interpreters(Protocol):
+    """The CPythons of this host."""
+
+    def all(self) -> Sequence[Interpreter]:
+        """Every usable one: the host's own first, then the newest first. Probed once, then kept."""
+        ...
+
+
+class Resolver(Protocol):
+    """Finds the wheels that satisfy a service's requirements."""
+
+    def lock(
+        self, service: str, carrier: WheelFile, interpreter: Interpreter, source: Source
+    ) -> Lock:
+        """Pin `carrier` and all it requires, from `source` alone.
+
+        Raises:
+            UnsatisfiableError: No set of wheels fits.
+            SourceUnavailableError: The source gave no usable answer.
+            MismatchError: METADATA is not what its hash says.
+        """
+        ...
+
+
+class Store(Protocol):
+    """Verified wheels and unpacked images by sha256, for one root.
+
+    Every method may raise `StorageError`. Safe for many threads and processes.
+    """
+
+    def wheel(self, sha256: str) -> Path | None:
+        """The verified wheel; None where the store has none."""
+        ...
+
+    def add(self, wheel: LockedWheel, source: Source) -> Path:
+        """Fetch, verify, and only then keep a wheel; does nothing where it is there.
+
+        Raises:
+            MismatchError: Hash or size differ; nothing was kept.
+            SourceUnavailableError: The source gave no usable answer.
+        """
+        ...
+
+    def image(self, wheel: LockedWheel) -> Path:
+        """The wheel unpacked, its RECORD checked; unpacks once.
+
+        Raises:
+            WheelRefusedError: The gate or RECORD refuses it; nothing was kept.
+        """
+        ...
+
+    def blob(self, sha256: str, size: int, source: Source) -> Path | None:
+        """A data resource, verified; None where neither store nor source has it.
+
+        Raises:
+            MismatchError: Hash or size differ; nothing was kept.
+        """
+        ...
+
+
+class Environments(Protocol):
+    """Isolated virtualenvs of one root, each immutable once complete.
+
+    Every method may raise `StorageError`.
+    """
+
+    def digest(self, lock: Lock, interpreter: Interpreter) -> str:
+        """The key of the environment for this lock on this interpreter."""
+        ...
+
+    def find(self, digest: str) -> Path | None:
+        """The complete environment; None where there is none."""
+        ...
+
+    def build(self, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
+        """Build beside, verify, publish; returns at once where it is complete.
+
+        Raises:
+            WheelRefusedError: A wheel's content cannot be installed.
+        """
+        ...
+
+
+class Probe(Protocol):
+    """The only place that asks the operating system what the host has."""
+
+    def room(self, interpreter: Interpreter, root: Path, promises: Iterable[Promise]) -> Room:
+        """What is left once headroom and `promises` are taken off."""
+        ...
+
+
+class HeldPromise(Protocol):
+    """Room set aside. It lives exactly as long as its descriptor, in any process."""
+
+    @property
+    def promise(self) -> Promise:
+        """What was set aside."""
+        ...
+
+    def fileno(self) -> int:
+        """The locked descriptor, to be handed to whoever keeps it alive."""
+        ...
+
+    def note(self, **facts: object) -> None:
+        """Tell other processes more, for example ``worker_pid``."""
+        ...
+
+    def close(self) -> None:
+        """Give up this process's hold; where no other holds it, the room is free again."""
+        ...
+
+
+class Promises(Protocol):
+    """The promises of every process of this host."""
+
+    def admission(self) -> AbstractContextManager[Sequence[Promise]]:
+        """The host's one admission lock; gives the promises that live."""
+        ...
+
+    def make(self, promise: Promise) -> HeldPromise:
+        """Set room aside; to be called within `admission`."""
+        ...
+
+    def living(self) -> Sequence[Promise]:
+        """The promises that live now; what the dead left is removed."""
+        ...
+
+
+class Journal(Protocol):
+    """What was decided and why, kept for `why`; and what is retained, per root."""
+
+    def record(self, service: str, kind: str, facts: Mapping[str, object]) -> None:
+        """Keep one decision with its numbers. Old ones are dropped beyond a bound."""
+        ...
+
+    def decisions(self, service: str) -> Sequence[Mapping[str, object]]:
+        """What was recorded for a service, the oldest first."""
+        ...

@@ -1,0 +1,62 @@
+"""A wheel as a source offers it, before anyone has its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.specifiers import SpecifierSet
+from packaging.utils import BuildTag, NormalizedName, parse_wheel_filename
+
+if TYPE_CHECKING:
+    from packaging.tags import Tag
+    from packaging.version import Version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelFile:
+    """One wheel of a project.
+
+    What the source says is a claim: a hash pins it, nothing else does.
+
+    Attributes:
+        filename: The file's name; it says name, version, build and tags.
+        locator: The URL, or the absolute path, where the bytes are.
+        name: The normalised distribution name.
+        version: Its version.
+        build: Its build tag; empty where there is none.
+        tags: The interpreters and platforms it is for.
+        sha256: The hash of the whole file, in hex; None where the source has none.
+        size: The file's size in bytes; None where the source does not say.
+        requires_python: The Pythons it is for; empty is any.
+        yanked: Why it was withdrawn (PEP 592); None where it was not.
+        metadata_sha256: The hash of its METADATA where the source offers that
+            alone (PEP 658): hex, or an empty string where it is offered
+            without a hash; None where it is not offered.
+        profile_sha256: Likewise for its resource profile beside it.
+    """
+
+    filename: str
+    locator: str
+    name: NormalizedName
+    version: Version
+    build: BuildTag = ()
+    tags: frozenset[Tag] = field(default_factory=frozenset)
+    sha256: str | None = None
+    size: int | None = None
+    requires_python: SpecifierSet = field(default_factory=SpecifierSet)
+    yanked: str | None = None
+    metadata_sha256: str | None = None
+    profile_sha256: str | None = None
+
+
+def wheel_file(filename: str, locator: str, **known: object) -> WheelFile:
+    """Read a wheel's name; ``known`` are further fields of `WheelFile`.
+
+    Raises:
+        packaging.utils.InvalidWheelFilename: The name is none of a wheel.
+    """
+    name, version, build, tags = parse_wheel_filename(filename)
+    return WheelFile(
+        filename=filename, locator=locator, name=name, version=version, build=build, tags=tags, **known  # type: ignore[arg-type]  # callers name fields of WheelFile
+    )
