@@ -1,1 +1,1 @@
-"""."""
+"""The outside world, one dependency an adapter. Adapters never import each other."""

@@ -1,1 +1,1 @@
-"""."""
+"""Decisions, as functions of values: time is passed in, and nobody is asked."""
