@@ -1,0 +1,1 @@
+"""The tests of rldlib; shared builders are imported from here."""
