@@ -12,13 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from typing import BinaryIO
+    from typing import Any, BinaryIO
+
+    from packaging.version import Version
 
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock, LockedWheel
+    from rldlib.values.profile import ResourceProfile
     from rldlib.values.promise import Promise
     from rldlib.values.request import ServiceRequest
     from rldlib.values.room import Room
+    from rldlib.values.start import StartOrder
     from rldlib.values.wheel import WheelFile
 
 
@@ -213,4 +217,89 @@ class Journal(Protocol):
 
     def decisions(self, service: str) -> Sequence[Mapping[str, object]]:
         """What was recorded for a service, the oldest first."""
+        ...
+
+    def forget(self, service: str) -> None:
+        """Drop what was recorded for a service."""
+        ...
+
+
+class Holding(Protocol):
+    """One version of one service on one kind of interpreter, as it was pinned."""
+
+    @property
+    def version(self) -> Version:
+        """Its version."""
+        ...
+
+    @property
+    def profile(self) -> bytes:
+        """Its profile, as it came."""
+        ...
+
+    @property
+    def lock(self) -> Lock:
+        """Its lock."""
+        ...
+
+
+class Holdings(Protocol):
+    """What a root holds of each service between processes. Raises `StorageError`."""
+
+    def of(self, service: str) -> Sequence[Holding]:
+        """What is held of a service, the newest version first."""
+        ...
+
+    def keep(self, lock: Lock, profile: bytes) -> None:
+        """Pin a lock, and keep the profile it belongs to."""
+        ...
+
+    def forget(self, service: str) -> bool:
+        """Drop every pin of a service; False where there was none."""
+        ...
+
+    def services(self) -> Sequence[str]:
+        """The names of all services held."""
+        ...
+
+
+class Placing(Protocol):
+    """Puts the resources of a profile where the worker finds them."""
+
+    def place(
+        self, profile: ResourceProfile, environment: Path, lock: Lock, store: Store, source: Source | None
+    ) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
+        """The resources as the worker is told of them, in the order they need, and what was skipped.
+
+        Raises:
+            ResourceUnavailableError: A required one cannot be had.
+            MismatchError: Its bytes differ from the profile's hash.
+        """
+        ...
+
+
+class Remains(Protocol):
+    """Removes what nothing uses any more. Raises `StorageError`."""
+
+    def remove(
+        self, locks: Sequence[Lock], others: Sequence[Lock], promises: Sequence[Promise]
+    ) -> dict[str, Any]:
+        """Remove what only `locks` use: ``{"removed": [paths], "freed_bytes": int}``."""
+        ...
+
+
+class Workers(Protocol):
+    """Starts workers. It owns them: once closed, they are gone."""
+
+    def start(self, order: StartOrder, held: HeldPromise) -> Target:
+        """Start a worker and wait until it is READY.
+
+        Raises:
+            WorkerStartError: It did not get ready in time, ended, or is not what its profile declares.
+            ServiceFaultError: The service's own start raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop every worker and the spawner."""
         ...

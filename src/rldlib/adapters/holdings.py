@@ -1,0 +1,99 @@
+"""What a root holds of each service between processes: its profile and its locks.
+
+``services/NAME/VERSION/rldlib.json`` is the profile as it came, and
+``services/NAME/VERSION/KIND.pylock.toml`` the lock for one kind of interpreter.
+A lock is the pin of what its source gave the first time: it stays until the
+service is released, also where its environment was collected.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.version import InvalidVersion, Version
+
+from rldlib.adapters.files import replace_atomically
+from rldlib.errors import StorageError
+from rldlib.values.profile import PROFILE_NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from rldlib.values.lock import Lock
+
+_LOCK_SUFFIX = ".pylock.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One version of one service on one kind of interpreter, as it was pinned."""
+
+    version: Version
+    profile: bytes
+    lock: Lock
+
+
+class Holdings:
+    """The services of one root. Every method may raise `StorageError`."""
+
+    def __init__(self, root: Path, *, read: Callable[[str], Lock], write: Callable[[Lock], str]) -> None:
+        self._folder = root / "services"
+        self._read = read
+        self._write = write
+
+    def of(self, service: str) -> Sequence[Holding]:
+        """What is held of a service, the newest version first."""
+        found = [Holding(version, profile, lock) for version, profile, lock in self._held(service)]
+        return sorted(found, key=lambda holding: holding.version, reverse=True)
+
+    def keep(self, lock: Lock, profile: bytes) -> None:
+        """Pin a lock, and keep the profile it belongs to."""
+        folder = self._folder / lock.service / lock.version
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as exc:
+            raise StorageError(str(folder), str(exc)) from exc
+        # The lock last: a profile without one is no holding yet.
+        replace_atomically(folder / PROFILE_NAME, profile)
+        replace_atomically(self.lock_path(lock), self._write(lock).encode())
+
+    def lock_path(self, lock: Lock) -> Path:
+        """Where a lock is kept."""
+        return self._folder / lock.service / lock.version / f"{lock.interpreter}{_LOCK_SUFFIX}"
+
+    def forget(self, service: str) -> bool:
+        """Drop every pin of a service; False where there was none."""
+        folder = self._folder / service
+        if not folder.is_dir():
+            return False
+        try:
+            shutil.rmtree(folder)
+        except OSError as exc:
+            raise StorageError(str(folder), str(exc)) from exc
+        return True
+
+    def services(self) -> Sequence[str]:
+        """The names of all services held."""
+        if not self._folder.is_dir():
+            return ()
+        return tuple(sorted(entry.name for entry in self._folder.iterdir() if entry.is_dir()))
+
+    def _held(self, service: str) -> Iterator[tuple[Version, bytes, Lock]]:
+        folder = self._folder / service
+        if not folder.is_dir():
+            return
+        for version in folder.iterdir():
+            for path in version.glob(f"*{_LOCK_SUFFIX}"):
+                try:
+                    yield (
+                        Version(version.name),
+                        (version / PROFILE_NAME).read_bytes(),
+                        self._read(path.read_text(encoding="utf-8")),
+                    )
+                except FileNotFoundError:
+                    continue  # released by another process meanwhile
+                except (InvalidVersion, OSError, UnicodeDecodeError) as exc:
+                    raise StorageError(str(path), str(exc)) from exc

@@ -1,0 +1,268 @@
+"""The run local daemon: the main job, told in order."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from rldlib.errors import UsageError
+from rldlib.handle import Handle
+from rldlib.journey import Journey
+from rldlib.preparation import Preparation, Prepared
+from rldlib.rules.afterlife import after_use
+from rldlib.supervisor import Supervisor
+from rldlib.values.request import parse_request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import Any
+
+    from rldlib.outside import Outside
+    from rldlib.values.request import ServiceRequest
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    """A service that this daemon performs, and how many handles use it."""
+
+    prepared: Prepared
+    supervisor: Supervisor
+    journey: Journey
+    handles: int = 0
+    idle: threading.Timer | None = field(default=None)
+
+    def satisfies(self, request: ServiceRequest) -> bool:
+        return request.specifier.contains(self.prepared.profile.version, prereleases=True)
+
+
+class LocalDaemon:
+    """The run local daemon of one domain.
+
+    It owns every worker it starts: when it is closed, or its process ends,
+    however it ends, they are gone. Safe for many threads.
+
+    Args:
+        outside: What it asks of the world; `rldlib.LocalDaemon` makes it
+            from an index, a directory, a root and a policy.
+    """
+
+    def __init__(self, outside: Outside) -> None:
+        self._out = outside
+        self._preparation = Preparation(outside)
+        self._running: dict[str, _Running] = {}
+        self._guard = threading.Lock()
+        self._turns: dict[str, threading.RLock] = defaultdict(threading.RLock)
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def acquire(self, service: str) -> Handle:
+        """Bring a service here and get it ready.
+
+        What is there already is used without any traffic: a running worker of
+        this daemon first, then what its root retained.
+
+        Args:
+            service: ``NAME``, ``NAME>=1.2`` or ``NAME@DISTRIBUTION``.
+
+        Returns:
+            A handle; release it, or leave the daemon's ``with``, to give the service back.
+
+        Raises:
+            UsageError: The text is no request, or no source was named.
+            CapacityError: This machine cannot hold it; nothing was fetched.
+            UnavailableError: Unknown, or cannot be had now.
+            IntegrityError: Something is not what it says it is; it was not used.
+            WorkerError: It did not get ready.
+            ServiceFaultError: Its own start raised.
+        """
+        request = parse_request(service)
+        with self._turn(request.service):
+            running = self._present(request)
+            if running is None:
+                running = self._bring(request)
+            return self._hand_out(running)
+
+    def prepare(self, service: str) -> dict[str, Any]:
+        """Do all that `acquire` does short of starting a worker: the next start is fast.
+
+        Returns:
+            ``{"service", "version", "environment", "python", "steps"}``.
+
+        Raises:
+            RldlibError: As `acquire`.
+        """
+        request = parse_request(service)
+        with (
+            self._turn(request.service),
+            self._journey(request) as journey,
+            self._preparation.prepare(request, journey) as prepared,
+        ):
+            return {
+                "service": prepared.profile.service,
+                "version": prepared.profile.version,
+                "environment": str(prepared.environment),
+                "python": str(prepared.interpreter.version),
+                "steps": journey.steps,
+            }
+
+    def release(self, service: str) -> dict[str, Any]:
+        """Give a service back for good: stop it here, and drop its pins and what only it used.
+
+        Returns:
+            ``{"service", "removed", "freed_bytes"}``.
+
+        Raises:
+            UnavailableError: Nothing of it is here.
+        """
+        request = parse_request(service)
+        with self._turn(request.service):
+            with self._guard:
+                running = self._running.pop(request.service, None)
+            if running is not None:
+                self._stop(running)
+            return self._preparation.remove(request.service, known=running is not None)
+
+    def why(self, service: str) -> Sequence[Mapping[str, Any]]:
+        """What was decided about a service, with the numbers, the oldest first."""
+        return self._out.journal.decisions(parse_request(service).service)
+
+    def steps(self, service: str) -> Sequence[Mapping[str, Any]]:
+        """``{"name", "seconds"}`` of each step that the running worker of a service took to come."""
+        with self._guard:
+            running = self._running.get(parse_request(service).service)
+        return tuple(running.journey.steps) if running is not None else ()
+
+    def close(self) -> None:
+        """Stop every worker and wait until each is gone. May be called again."""
+        with self._guard:
+            self._closed = True
+            running, self._running = list(self._running.values()), {}
+        with ExitStack() as stack:
+            stack.callback(self._out.close)
+            for each in running:
+                # Callbacks run even where an earlier one fails.
+                stack.callback(self._retire, each)
+
+    # --- the worker's life -----------------------------------------------------
+
+    def _present(self, request: ServiceRequest) -> _Running | None:
+        with self._guard:
+            if self._closed:
+                raise UsageError("this LocalDaemon is closed; make a new one")
+            running = self._running.get(request.service)
+        if running is None:
+            return None
+        if running.satisfies(request):
+            return running
+        raise UsageError(
+            f"{request.service} {running.prepared.profile.version} runs in this LocalDaemon, and {request} asks for "
+            "another version; release it first, or use a second LocalDaemon"
+        )
+
+    def _bring(self, request: ServiceRequest) -> _Running:
+        with self._journey(request) as journey, ExitStack() as undo:
+            prepared = undo.enter_context(self._preparation.prepare(request, journey))
+            with journey.step("start"):
+                supervisor = self._supervisor(prepared)
+                undo.callback(supervisor.stop)
+                supervisor.start()
+            running = _Running(prepared=prepared, supervisor=supervisor, journey=journey)
+            with self._guard:
+                self._running[request.service] = running
+            undo.pop_all()
+        return running
+
+    def _supervisor(self, prepared: Prepared) -> Supervisor:
+        order, held = prepared.order, prepared.held
+        return Supervisor(
+            lambda: self._out.workers.start(order, held),
+            service=prepared.profile.service,
+            settings=prepared.profile.host,
+            reporter=self._out.reporter,
+        )
+
+    def _hand_out(self, running: _Running) -> Handle:
+        with self._guard:
+            running.handles += 1
+            if running.idle is not None:
+                running.idle.cancel()
+                running.idle = None
+        profile = running.prepared.profile
+        return Handle(
+            service=profile.service,
+            version=profile.version,
+            target=running.supervisor,
+            settings=profile.host,
+            on_release=lambda _: self._given_back(running),
+            on_why=lambda: self.why(profile.service),
+        )
+
+    def _given_back(self, running: _Running) -> None:
+        """The last handle gone, what becomes of the worker is what profile and host say."""
+        service = running.prepared.profile.service
+        with self._turn(service):
+            with self._guard:
+                running.handles -= 1
+                if running.handles > 0 or self._running.get(service) is not running:
+                    return
+                life = running.prepared.profile.life
+                if after_use(life, self._out.policy) == "retain":
+                    running.idle = threading.Timer(life.idle_s, self._idle_over, [running])
+                    running.idle.daemon = True
+                    running.idle.start()
+                    return
+                del self._running[service]
+            self._retire(running)
+
+    def _idle_over(self, running: _Running) -> None:
+        service = running.prepared.profile.service
+        with self._turn(service):
+            with self._guard:
+                if running.handles > 0 or self._running.get(service) is not running:
+                    return
+                del self._running[service]
+            self._stop(running)
+
+    def _retire(self, running: _Running) -> None:
+        self._stop(running)
+        profile = running.prepared.profile
+        if after_use(profile.life, self._out.policy) == "delete":
+            self._preparation.remove(profile.service, known=True)
+            self._out.journal.forget(profile.service)
+
+    def _stop(self, running: _Running) -> None:
+        if running.idle is not None:
+            running.idle.cancel()
+        try:
+            running.supervisor.stop()
+        finally:
+            running.prepared.close()
+
+    # --- bookkeeping -------------------------------------------------------------
+
+    @contextmanager
+    def _turn(self, service: str) -> Iterator[None]:
+        """One thread at a time for one service: two that ask at once get one worker."""
+        with self._guard:
+            turn = self._turns[service]
+        with turn:
+            yield
+
+    @contextmanager
+    def _journey(self, request: ServiceRequest) -> Iterator[Journey]:
+        with Journey(request.service, self._out.reporter).told_to(self._out.journal) as journey:
+            journey.found(request=str(request))
+            yield journey
+
+
