@@ -1,13 +1,19 @@
 """The resource profile: what a service consists of, needs, and how it is used.
 
 The figures are the author's claim. Nothing here measures or enforces them.
-Foreign text becomes a profile in `rldlib.values.document`.
+Foreign text becomes a profile in `rldlib.values.document`. Each field carries
+the shape that bounds it there; the bounds refuse slips and hostile figures,
+and are wide enough that no honest service meets them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from rldlib.values.records import Free, Many, Maybe, Named, Record, shaped
+from rldlib.values.request import MAX_NAME_LENGTH
+from rldlib.values.shapes import Choice, Flag, Number, Published, Shape, Text, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +28,47 @@ MAX_BYTES = 2**60
 AfterUse = Literal["retain", "terminate", "delete"]
 UpdatePolicy = Literal["pinned", "patch", "minor", "any"]
 IsolationLevel = Literal["none", "default", "strict"]
+Keeping = Literal["keep", "delete"]
+
+# The kinds of resource that the daemon knows by itself; plugins add others.
+RESOURCE_KINDS = frozenset({"wheel", "data", "secret", "endpoint", "archive"})
+
+_HOUR_S = 3600
+_DAY_S = 24 * _HOUR_S
+_YEAR_S = 366 * _DAY_S
+# A thousand hosts of a thousand hardware threads that score 1000.
+_MAX_RCU = 10**9
+# That capacity for a whole day.
+_MAX_RCU_MS = 10**15
+
+_BYTES = shaped(Whole(0, MAX_BYTES))
+_WORK = shaped(Number(0, _MAX_RCU_MS))
+_SERVICE = Text(
+    MAX_NAME_LENGTH,
+    "[a-z0-9]+(?:-[a-z0-9]+)*",
+    "a name of lower-case letters, digits and single hyphens",
+    least=1,
+)
+_OPERATION = Text(
+    64, "[A-Za-z][A-Za-z0-9_]*", "a name of ASCII letters, digits and _, a letter first", least=1
+)
+_SHA256 = Text(64, "[0-9a-f]{64}", "a SHA-256 digest of 64 lower-case hexadecimal digits", least=1)
+_FUNCTION = Text(64, "[A-Za-z0-9][A-Za-z0-9_.:+-]*", "a name of letters, digits and _.:+-", least=1)
+_RESOURCE = Text(128, "[A-Za-z0-9][A-Za-z0-9_.-]*", "a name of letters, digits and _.-", least=1)
+_KIND = Text(64, "[a-z][a-z0-9-]*", "a name of lower-case letters, digits and hyphens", least=1)
+_STEP = r"(?!\.\.?(?:/|$))[^\x00-\x20/\\\x7f-\x9f\ud800-\udfff]+"
+_TARGET = Text(512, f"{_STEP}(?:/{_STEP})*", "a relative name without '..'", least=1)
+_LABEL = "[A-Za-z0-9!#$&^_.+-]+"
+_MEDIA_TYPE = Text(127, f"{_LABEL}/{_LABEL}(?:; ?{_LABEL}={_LABEL})*", "a media type like text/csv", least=1)
+_ENDPOINT = Text(260, r"(?:[A-Za-z0-9.*_-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "HOST:PORT", least=1)
+
+
+def _setting(shape: Shape) -> dict[str, Any]:
+    return shaped(shape, when_set=True)
+
+
+def _one_of(choices: Any) -> dict[str, Any]:
+    return shaped(Choice(get_args(choices)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +83,11 @@ class OperationProfile:
         media_type: What the result is, where it is a document of its own.
     """
 
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    result: Mapping[str, Any] = field(default_factory=dict)
-    idempotent: bool = False
-    cache_for_s: float | None = None
-    media_type: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict, metadata=shaped(Free()))
+    result: Mapping[str, Any] = field(default_factory=dict, metadata=shaped(Free()))
+    idempotent: bool = field(default=False, metadata=shaped(Flag()))
+    cache_for_s: float | None = field(default=None, metadata=shaped(Maybe(Number(0, 10 * _YEAR_S))))
+    media_type: str | None = field(default=None, metadata=shaped(Maybe(_MEDIA_TYPE)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +98,7 @@ class Gpu:
         memory_bytes: Device memory, in bytes.
     """
 
-    memory_bytes: int = 0
+    memory_bytes: int = field(default=0, metadata=_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,20 +122,20 @@ class Demand:
         measured: Where the figures were measured, as text; None where they are claims.
     """
 
-    memory_start_bytes: int = 0
-    memory_peak_bytes: int = 0
-    disk_bytes: int = 0
-    download_bytes: int = 0
-    cpu_idle_rcu: int = 0
-    cpu_call_p50_rcu_ms: float = 0
-    cpu_call_p95_rcu_ms: float = 0
-    threads: int = 1
-    startup_s: float = 30
-    open_files: int = 64
-    hardware: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()
-    gpu: Gpu | None = None
-    measured: str | None = None
+    memory_start_bytes: int = field(default=0, metadata=_BYTES)
+    memory_peak_bytes: int = field(default=0, metadata=_BYTES)
+    disk_bytes: int = field(default=0, metadata=_BYTES)
+    download_bytes: int = field(default=0, metadata=_BYTES)
+    cpu_idle_rcu: int = field(default=0, metadata=shaped(Whole(0, _MAX_RCU)))
+    cpu_call_p50_rcu_ms: float = field(default=0, metadata=_WORK)
+    cpu_call_p95_rcu_ms: float = field(default=0, metadata=_WORK)
+    threads: int = field(default=1, metadata=shaped(Whole(1, 1024)))
+    startup_s: float = field(default=30, metadata=shaped(Number(0.1, _DAY_S)))
+    open_files: int = field(default=64, metadata=shaped(Whole(1, 2**20)))
+    hardware: tuple[str, ...] = field(default=(), metadata=shaped(Many(_FUNCTION, 64, unique=True)))
+    devices: tuple[str, ...] = field(default=(), metadata=shaped(Many(_FUNCTION, 64, unique=True)))
+    gpu: Gpu | None = field(default=None, metadata=shaped(Maybe(Record(Gpu))))
+    measured: str | None = field(default=None, metadata=shaped(Maybe(Text(512))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,17 +159,17 @@ class Resource:
         after_use: Whether it is kept after the work.
     """
 
-    name: str
-    kind: str
-    sha256: str | None = None
-    size: int | None = None
-    authority: str | None = None
-    target: str | None = None
-    policy: UpdatePolicy = "any"
-    use: str = ""
-    requires: tuple[str, ...] = ()
-    required: bool = True
-    after_use: Literal["keep", "delete"] = "keep"
+    name: str = field(metadata=shaped(_RESOURCE))
+    kind: str = field(metadata=shaped(_KIND))
+    sha256: str | None = field(default=None, metadata=shaped(Maybe(_SHA256), when_set=True))
+    size: int | None = field(default=None, metadata=shaped(Maybe(Whole(0, MAX_BYTES)), when_set=True))
+    authority: str | None = field(default=None, metadata=shaped(Maybe(_SHA256), when_set=True))
+    target: str | None = field(default=None, metadata=shaped(Maybe(_TARGET), when_set=True))
+    policy: UpdatePolicy = field(default="any", metadata=_one_of(UpdatePolicy) | {"when_set": True})
+    use: str = field(default="", metadata=shaped(Text(2000)))
+    requires: tuple[str, ...] = field(default=(), metadata=shaped(Many(_RESOURCE, 64, unique=True)))
+    required: bool = field(default=True, metadata=shaped(Flag()))
+    after_use: Keeping = field(default="keep", metadata=_one_of(Keeping))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,17 +182,17 @@ class Life:
         lease_s: How long what was provided may stay at all; None is for ever.
     """
 
-    after_use: AfterUse = "retain"
-    idle_s: float = 600
-    lease_s: float | None = None
+    after_use: AfterUse = field(default="retain", metadata=_one_of(AfterUse))
+    idle_s: float = field(default=600, metadata=shaped(Number(0, _YEAR_S)))
+    lease_s: float | None = field(default=None, metadata=shaped(Maybe(Number(1, 10 * _YEAR_S))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """Which newer versions are taken, and whether a gap is allowed meanwhile."""
 
-    policy: UpdatePolicy = "minor"
-    gap_allowed: bool = False
+    policy: UpdatePolicy = field(default="minor", metadata=_one_of(UpdatePolicy))
+    gap_allowed: bool = field(default=False, metadata=shaped(Flag()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,10 +206,10 @@ class Isolation:
         writes: Folders it may write besides its scratch.
     """
 
-    level: IsolationLevel = "none"
-    subprocesses: bool = False
-    endpoints: tuple[str, ...] = ()
-    writes: tuple[str, ...] = ()
+    level: IsolationLevel = field(default="none", metadata=_one_of(IsolationLevel))
+    subprocesses: bool = field(default=False, metadata=shaped(Flag()))
+    endpoints: tuple[str, ...] = field(default=(), metadata=shaped(Many(_ENDPOINT, 64, unique=True)))
+    writes: tuple[str, ...] = field(default=(), metadata=shaped(Many(Text(1024, least=1), 64, unique=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,26 +225,28 @@ class HostSettings:
         log_bytes: How much of the worker's output is kept.
     """
 
-    call_deadline_s: float | None = None
-    stop_s: float = 5
-    heartbeat_s: float = 5
-    restarts: int = 3
-    restart_period_s: float = 60
-    log_bytes: int = 1024 * 1024
+    call_deadline_s: float | None = field(default=None, metadata=_setting(Maybe(Number(0.001, 7 * _DAY_S))))
+    stop_s: float = field(default=5, metadata=_setting(Number(0, _HOUR_S)))
+    heartbeat_s: float = field(default=5, metadata=_setting(Number(0.05, _HOUR_S)))
+    restarts: int = field(default=3, metadata=_setting(Whole(0, 1000)))
+    restart_period_s: float = field(default=60, metadata=_setting(Number(0.1, _DAY_S)))
+    log_bytes: int = field(default=1024 * 1024, metadata=_setting(Whole(1024, 2**30)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceProfile:
     """What one version of a service consists of, needs, and how it is used."""
 
-    service: str
-    version: str
-    summary: str = ""
-    operations: Mapping[str, OperationProfile] = field(default_factory=dict)
-    demand: Demand = field(default_factory=Demand)
-    resources: tuple[Resource, ...] = ()
-    life: Life = field(default_factory=Life)
-    update: Update = field(default_factory=Update)
-    isolation: Isolation = field(default_factory=Isolation)
-    host: HostSettings = field(default_factory=HostSettings)
-    schema: int = SCHEMA_VERSION
+    service: str = field(metadata=shaped(_SERVICE))
+    version: str = field(metadata=shaped(Published(64)))
+    summary: str = field(default="", metadata=shaped(Text(512)))
+    operations: Mapping[str, OperationProfile] = field(
+        default_factory=dict, metadata=shaped(Named(_OPERATION, Record(OperationProfile), 256))
+    )
+    demand: Demand = field(default_factory=Demand, metadata=shaped(Record(Demand)))
+    resources: tuple[Resource, ...] = field(default=(), metadata=shaped(Many(Record(Resource), 256)))
+    life: Life = field(default_factory=Life, metadata=shaped(Record(Life)))
+    update: Update = field(default_factory=Update, metadata=shaped(Record(Update)))
+    isolation: Isolation = field(default_factory=Isolation, metadata=shaped(Record(Isolation)))
+    host: HostSettings = field(default_factory=HostSettings, metadata=shaped(Record(HostSettings)))
+    schema: int = field(default=SCHEMA_VERSION, metadata=shaped(Choice((SCHEMA_VERSION,)), needed=True))
