@@ -19,7 +19,7 @@ class Policy:
         memory_headroom_bytes: Memory that is never promised.
         disk_headroom_bytes: Disk that is never promised.
         cpu_headroom_rcu: Processor capacity that is never promised.
-        memory_limit_bytes: A ceiling below what the machine has; None is the machine's.
+        memory_limit_bytes: What all promises together may come to; None is what the machine has.
         disk_limit_bytes: Likewise for the disk.
         cpu_limit_rcu: Likewise for processor capacity.
         after_use: What becomes of services here; the stricter of this and the profile's wins.

@@ -39,6 +39,11 @@ class Promise:
     worker_pid: int | None = None
     since: str = ""
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether anything but the figures is known; if not, collection must spare everything."""
+        return bool(self.root)
+
     def facts(self) -> dict[str, Any]:
         """The promise as plain data."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _KIB = 1024
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -24,6 +27,7 @@ class Room:
         devices: Names of device classes it has, for example ``usb``.
         gpu_memory_bytes: Memory of the largest usable GPU; None where there is none.
         notes: How the figures came about, a line each, for `why`.
+        failed: By field of this class, why a figure could not be read; it is then 0 or empty.
     """
 
     memory_bytes: int
@@ -36,6 +40,7 @@ class Room:
     devices: frozenset[str] = frozenset()
     gpu_memory_bytes: int | None = None
     notes: tuple[str, ...] = field(default=())
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +50,7 @@ class Shortfall:
     Attributes:
         resource: The field of the profile's demand, for example ``memory_peak_bytes``.
         needed: What the profile asks: a figure, or a name for hardware and devices.
-        available: What the host has: a figure, or the names it has.
+        available: What the host has: a figure, the names it has, or why it is unknown.
     """
 
     resource: str
@@ -59,7 +64,8 @@ class Shortfall:
                 f"{self.resource} needs {told(self.resource, self.needed)}, "
                 f"this host has {told(self.resource, self.available)}: {short} short"
             )
-        return f"{self.resource} needs {self.needed}, this host has {self.available or 'none'}"
+        needed = told(self.resource, self.needed) if isinstance(self.needed, int) else self.needed
+        return f"{self.resource} needs {needed}, this host has {self.available or 'none'}"
 
     def facts(self) -> dict[str, Any]:
         """The shortfall as plain data."""
