@@ -1,0 +1,231 @@
+"""The spawner: starts the workers of one daemon, and sees to it that none outlives it.
+
+Run as ``python -I -S spawner.py FD PID``: the control socket, and the process
+that the spawner belongs to. It speaks JSON over a sequenced-packet socket:
+
+host to spawner
+    ``{"do": "spawn", "id", "argv", "env", "cwd", "log", "log_bytes"}`` with two
+    descriptors, the worker's channel and its promise;
+    ``{"do": "term" | "kill", "id"}``; ``{"do": "status"}``.
+spawner to host
+    ``{"is": "spawned", "id", "pid"}``, ``{"is": "failed", "id", "reason"}``,
+    ``{"is": "ended", "id", "code"}`` (as `os.waitstatus_to_exitcode` gives it),
+    ``{"is": "status", "workers": {id: pid}}``, ``{"is": "broken", "reason"}``.
+
+One thread. It belongs to the host by two ties, since a forked child of the
+host may keep the socket open: the socket, and the host's pidfd. When either
+tells the host's end, every descendant is killed, and the spawner goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+if __name__ == "__main__":
+    # Started without site, by path: let it find its own package, after the standard library.
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from rldlib.worker.containment import Wakeup, adopt_orphans, end_descendants, reap
+from rldlib.worker.guard import KILL, TERM, Guard
+
+# One message; an order carries a command line and an environment.
+MAX_MESSAGE_BYTES = 256 * 1024
+_KILLED = -int(signal.SIGKILL)
+
+
+class _Held:
+    """What the spawner keeps of one worker."""
+
+    def __init__(self, number: int, line: socket.socket, promise: int) -> None:
+        self.number = number
+        self.line = line
+        self.promise = promise
+        self.pid: int | None = None
+        # How it ended, as its guard told; a guard that was killed tells nothing.
+        self.end: dict[str, Any] = {"is": "ended", "code": _KILLED}
+
+
+class Spawner:
+    """See the module."""
+
+    def __init__(self, control: socket.socket, host: int) -> None:
+        self._control = control
+        # By the socket, not by a flag: `recv_fds` drops its flags before 3.12.
+        control.settimeout(0)
+        self._wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM)
+        self._host = os.pidfd_open(host)
+        # Looked at after the pidfd is there: a process id could have been given to another.
+        self._orphan = os.getppid() != host
+        self._workers: dict[int, _Held] = {}
+        self._guards: dict[int, _Held] = {}
+        self._outgoing: list[bytes] = []
+        self._poll = select.poll()
+
+    def run(self) -> None:
+        """Serve until the host is gone, then leave nothing behind."""
+        try:
+            if not self._orphan:
+                self._serve()
+        except Exception as exc:  # noqa: BLE001 - whatever it was, the workers must not outlive us
+            self._tell({"is": "broken", "reason": repr(exc)})
+        finally:
+            end_descendants()
+            self._give_room_back()
+
+    def _serve(self) -> None:
+        self._poll.register(self._control, select.POLLIN)
+        self._poll.register(self._host, select.POLLIN)
+        self._poll.register(self._wakeup, select.POLLIN)
+        while True:
+            ready = dict(self._poll.poll())
+            if self._host in ready or signal.SIGTERM in self._wakeup.take():
+                return
+            if self._control.fileno() in ready and not self._hear():
+                return
+            for held in tuple(self._workers.values()):
+                if held.line.fileno() in ready and not self._hear_guard(held):
+                    self._deafen(held)
+            self._collect(reap() or [])
+
+    # --- the host's side ---------------------------------------------------------
+
+    def _hear(self) -> bool:
+        """Take one message of the host; False at its end."""
+        self._flush()
+        try:
+            data, fds, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, 2)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            return False
+        if not data:
+            return False
+        for fd in fds:
+            os.set_inheritable(fd, False)  # noqa: FBT003 - the language's
+        self._obey(json.loads(data), fds)
+        return True
+
+    def _obey(self, message: dict[str, Any], fds: list[int]) -> None:
+        what = message["do"]
+        if what == "spawn":
+            self._spawn(message, *fds)
+        elif what == "status":
+            self._tell({"is": "status", "workers": {n: held.pid for n, held in self._workers.items()}})
+        elif message["id"] in self._workers:
+            try:
+                self._workers[message["id"]].line.send(KILL if what == "kill" else TERM)
+            except OSError:
+                return  # the guard is ending; its end is told when it is reaped
+
+    def _tell(self, message: dict[str, Any]) -> None:
+        self._outgoing.append(json.dumps(message).encode())
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what the host takes now: a host that reads slowly must not keep us from seeing it end."""
+        try:
+            while self._outgoing:
+                self._control.send(self._outgoing[0], socket.MSG_NOSIGNAL)
+                del self._outgoing[0]
+        except BlockingIOError:
+            self._poll.register(self._control, select.POLLIN | select.POLLOUT)
+            return
+        except OSError:
+            self._outgoing.clear()  # the host is gone, which the next poll tells
+        self._poll.register(self._control, select.POLLIN)
+
+    # --- the workers' side -------------------------------------------------------
+
+    def _spawn(self, order: dict[str, Any], channel: int, promise: int) -> None:
+        try:
+            pid, line = self._fork_guard(order, channel, promise)
+        except OSError as exc:
+            os.close(promise)
+            self._tell({"is": "failed", "id": order["id"], "reason": f"no process for it: {exc}"})
+            return
+        finally:
+            os.close(channel)
+        held = _Held(order["id"], line, promise)
+        self._workers[held.number] = self._guards[pid] = held
+        self._poll.register(line, select.POLLIN)
+
+    @staticmethod
+    def _fork_guard(order: dict[str, Any], channel: int, promise: int) -> tuple[int, socket.socket]:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    Guard(order, theirs).run(channel, promise)
+                finally:
+                    os._exit(1)
+        return pid, ours
+
+    def _hear_guard(self, held: _Held) -> bool:
+        """Take one message of a guard; False where there is none now."""
+        try:
+            data = held.line.recv(MAX_MESSAGE_BYTES, socket.MSG_DONTWAIT)
+        except OSError:
+            return False
+        if not data:
+            return False
+        message = json.loads(data)
+        if message["is"] == "spawned":
+            held.pid = message["pid"]
+            self._tell({**message, "id": held.number})
+        else:
+            held.end = message
+        return True
+
+    def _collect(self, ended: list[tuple[int, int]]) -> None:
+        """Guards that ended: tell the end once all that belonged to it is gone, room included."""
+        while ended:
+            pid, status = ended.pop()
+            held = self._guards.pop(pid, None)
+            if held is None:
+                continue  # an orphan, adopted from a guard that was killed
+            while self._hear_guard(held):
+                pass
+            if status != 0:
+                # It was killed, and what it left behind is ours now: all that is not below a living guard.
+                ended += end_descendants(spare=frozenset(self._guards))
+            self._deafen(held)
+            held.line.close()
+            os.close(held.promise)
+            del self._workers[held.number]
+            self._tell({**held.end, "id": held.number})
+
+    def _deafen(self, held: _Held) -> None:
+        """A line at its end stays readable until the guard is reaped: wait for that alone."""
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(held.line)
+
+    def _give_room_back(self) -> None:
+        """Unlock every promise: a forked child of the host may hold the descriptor open for ever."""
+        for held in self._workers.values():
+            fcntl.flock(held.promise, fcntl.LOCK_UN)
+
+
+def main(control: int, host: int) -> None:
+    """Be the spawner, with the control socket inherited as a descriptor."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    os.set_inheritable(control, False)  # noqa: FBT003 - the language's
+    adopt_orphans()
+    spawner = Spawner(socket.socket(fileno=control), host)
+    # What is there now lives as long as the process: forked guards need not touch it.
+    gc.freeze()
+    spawner.run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))
