@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from rldlib.errors import UsageError
+from rldlib.errors import ServiceNotFoundError, UsageError
 from rldlib.handle import Handle
 from rldlib.journey import Journey
+from rldlib.offers import Offers
 from rldlib.preparation import Preparation, Prepared
 from rldlib.rules.afterlife import after_use
 from rldlib.supervisor import Supervisor
@@ -132,6 +133,32 @@ class LocalDaemon:
             if running is not None:
                 self._stop(running)
             return self._preparation.remove(request.service, known=running is not None)
+
+    def profile(self, service: str) -> bytes:
+        """The profile of a service, exactly as its wheel carries it; nothing else is fetched.
+
+        Raises:
+            RldlibError: As `acquire`, up to its step ``ask``.
+        """
+        request = parse_request(service)
+        journey = Journey(request.service, self._out.reporter)
+        return Offers(self._out).ask(request, journey).profile_bytes
+
+    def lock(self, service: str) -> str:
+        """The kept lock of a service, of its newest version that fits, as pylock.toml.
+
+        Raises:
+            UnavailableError: None is kept.
+        """
+        request = parse_request(service)
+        for holding in self._out.holdings.of(request.service):
+            if request.specifier.contains(holding.version, prereleases=True):
+                return self._out.holdings.text(holding.lock)
+        raise ServiceNotFoundError(
+            request.service,
+            str(self._out.root),
+            f"no lock is kept; 'rld acquire {request.service}' makes one",
+        )
 
     def why(self, service: str) -> Sequence[Mapping[str, Any]]:
         """What was decided about a service, with the numbers, the oldest first."""
@@ -264,5 +291,3 @@ class LocalDaemon:
         with Journey(request.service, self._out.reporter).told_to(self._out.journal) as journey:
             journey.found(request=str(request))
             yield journey
-
-

@@ -101,7 +101,11 @@ class CapacityError(RldlibError):
 
     def __str__(self) -> str:
         lacking = "; ".join(str(shortfall) for shortfall in self.shortfalls)
-        nearest = str(self.alternative) if self.alternative else "Stop a running service ('rld ps' lists them), or use a larger host"
+        nearest = (
+            str(self.alternative)
+            if self.alternative
+            else "Stop a running service ('rld ps' lists them), or use a larger host"
+        )
         return f"no room for {self.service} {self.version}: {lacking}. {nearest}."
 
 

@@ -67,6 +67,14 @@ class Source(Protocol):
         """
         ...
 
+    def pin(self, wheel: WheelFile) -> WheelFile:
+        """The wheel with its hash and size, whatever finding them out costs.
+
+        Raises:
+            MismatchError: What was read is not what the source's hash says.
+        """
+        ...
+
     def fetch(self, locator: str, into: BinaryIO, *, max_bytes: int) -> None:
         """Write the bytes at `locator` to `into`, at most `max_bytes` of them.
 
@@ -91,9 +99,7 @@ class Interpreters(Protocol):
 class Resolver(Protocol):
     """Finds the wheels that satisfy a service's requirements."""
 
-    def lock(
-        self, service: str, carrier: WheelFile, interpreter: Interpreter, source: Source
-    ) -> Lock:
+    def lock(self, service: str, carrier: WheelFile, interpreter: Interpreter, source: Source) -> Lock:
         """Pin `carrier` and all it requires, from `source` alone.
 
         Raises:
@@ -256,6 +262,10 @@ class Holdings(Protocol):
 
     def forget(self, service: str) -> bool:
         """Drop every pin of a service; False where there was none."""
+        ...
+
+    def text(self, lock: Lock) -> str:
+        """A lock as pylock.toml."""
         ...
 
     def services(self) -> Sequence[str]:

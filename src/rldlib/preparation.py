@@ -5,7 +5,6 @@ Capacity comes before everything that costs: what is refused was not fetched.
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -13,17 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from rldlib.errors import (
-    CapacityError,
-    MismatchError,
-    ResourceUnavailableError,
-    ServiceNotFoundError,
-    UnavailableError,
-    UnsatisfiableError,
-    UsageError,
-)
+from rldlib.errors import CapacityError, MismatchError, ServiceNotFoundError, UsageError
+from rldlib.offers import Offer, Offers, tell_room
 from rldlib.rules import capacity
-from rldlib.rules.selection import Choice, choices
 from rldlib.values.document import parse_profile
 from rldlib.values.promise import Promise
 from rldlib.values.start import StartOrder
@@ -40,11 +31,6 @@ if TYPE_CHECKING:
     from rldlib.values.lock import Lock
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.request import ServiceRequest
-    from rldlib.values.room import Alternative, Room
-
-# Profiles of so many older versions are read for a proposal, and only where
-# reading one costs no more than its own bytes.
-_PROPOSALS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,32 +58,23 @@ class Prepared:
         self.held.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Offer:
-    """A profile and its lock, asked for or retained. `candidates` is empty for what was retained."""
-
-    profile_bytes: bytes
-    profile: ResourceProfile
-    candidates: Sequence[Choice] = ()
-    offered: Sequence[Choice] = ()
-
-
 class Preparation:
     """The main job up to the complete environment."""
 
     def __init__(self, outside: Outside) -> None:
         self._out = outside
+        self._offers = Offers(outside)
 
     def prepare(self, request: ServiceRequest, journey: Journey) -> Prepared:
         """See `LocalDaemon.prepare`. What fails halfway leaves no promise and nothing half-done."""
         retained = self._retained(request, journey)
         if retained is None:
             with journey.step("ask"):
-                offer = self._ask(request, journey)
+                offer = self._offers.ask(request, journey)
             with journey.step("decide"):
-                self._decide(offer, journey)
+                self._offers.decide(offer, journey)
             with journey.step("lock"):
-                lock, interpreter = self._lock(request, offer, journey)
+                lock, interpreter = self._offers.lock(request, offer, journey)
         else:
             offer, lock, interpreter = retained
         with journey.step("promise"):
@@ -109,7 +86,9 @@ class Preparation:
                     self._fetch(lock, offer.profile_bytes)
                 with journey.step("environment"):
                     environment = self._out.environments.build(lock, interpreter, self._out.store)
-            resources, notes = self._out.placing.place(offer.profile, environment, lock, self._out.store, self._out.source)
+            resources, notes = self._out.placing.place(
+                offer.profile, environment, lock, self._out.store, self._out.source
+            )
             for note in notes:
                 journey.noted(note)
             if retained is None:
@@ -132,7 +111,9 @@ class Preparation:
         """Drop the pins of a service, and every environment and wheel that only it used."""
         held = self._out.holdings.of(service)
         if not held and not known:
-            raise ServiceNotFoundError(service, str(self._out.root), "nothing of it is kept here; 'rld ps' lists what runs")
+            raise ServiceNotFoundError(
+                service, str(self._out.root), "nothing of it is kept here; 'rld ps' lists what runs"
+            )
         self._out.holdings.forget(service)
         others = [one.lock for name in self._out.holdings.services() for one in self._out.holdings.of(name)]
         removed = self._out.remains.remove([one.lock for one in held], others, self._out.promises.living())
@@ -140,7 +121,7 @@ class Preparation:
 
     # --- the steps, in order -----------------------------------------------------
 
-    def _retained(self, request: ServiceRequest, journey: Journey) -> tuple[_Offer, Lock, Interpreter] | None:
+    def _retained(self, request: ServiceRequest, journey: Journey) -> tuple[Offer, Lock, Interpreter] | None:
         """What the root pinned for this request before, on an interpreter that is still there."""
         source = self._out.source
         for holding in self._out.holdings.of(request.service):
@@ -150,74 +131,19 @@ class Preparation:
                 continue
             for interpreter in self._out.interpreters.all():
                 if interpreter.label == holding.lock.interpreter:
-                    journey.found(version=str(holding.version), source=holding.lock.source, trust="pinned by its first lock")
+                    journey.found(
+                        version=str(holding.version),
+                        source=holding.lock.source,
+                        trust="pinned by its first lock",
+                    )
                     profile = parse_profile(holding.profile, source=f"{request.service} {holding.version}")
-                    return _Offer(profile_bytes=holding.profile, profile=profile), holding.lock, interpreter
+                    return Offer(profile_bytes=holding.profile, profile=profile), holding.lock, interpreter
         return None
 
-    def _ask(self, request: ServiceRequest, journey: Journey) -> _Offer:
-        source = self._source(request)
-        interpreters = self._out.interpreters.all()
-        offers = source.offers(request)
-        candidates = choices(request, offers, interpreters, prereleases=self._out.policy.prereleases)
-        wheel = candidates[0].wheel
-        data = source.profile(wheel)
-        if data is None:
-            raise ServiceNotFoundError(
-                request.service,
-                source.identity,
-                f"{wheel.filename} carries no resource profile; 'rld stamp' puts one into a wheel",
-            )
-        profile = parse_profile(data, source=wheel.filename)
-        for what, asked, found in (
-            ("the service in", request.service, profile.service),
-            ("the version in", str(wheel.version), profile.version),
-        ):
-            if asked != found:
-                raise MismatchError(f"{what} {wheel.filename}", asked, found, "It was not used; ask for it by its own name")
-        journey.found(
-            source=source.identity,
-            trust="index: trusted by the name it was given by, pinned by the first lock",
-            version=profile.version,
-            wheel=wheel.filename,
-            profile_bytes=len(data),
-        )
-        older = [wheel for wheel in offers if wheel.version < candidates[0].wheel.version]
-        offered = [Choice(wheel, candidates[0].interpreter) for wheel in sorted(older, key=lambda w: w.version, reverse=True)]
-        return _Offer(profile_bytes=data, profile=profile, candidates=candidates, offered=offered)
-
-    def _decide(self, offer: _Offer, journey: Journey) -> None:
-        """From the profile alone: no byte of the payload was fetched yet."""
-        _refuse_what_is_not_held(offer.profile)
-        interpreter = offer.candidates[0].interpreter
-        room = self._out.probe.room(interpreter, self._out.root, self._out.promises.living())
-        lacking = capacity.shortfalls(offer.profile.demand, room)
-        _tell_room(journey, offer.profile, room)
-        if lacking:
-            journey.found(shortfalls=[shortfall.facts() for shortfall in lacking])
-            raise CapacityError(offer.profile.service, offer.profile.version, lacking, self._nearest(offer, room))
-
-    def _lock(self, request: ServiceRequest, offer: _Offer, journey: Journey) -> tuple[Lock, Interpreter]:
-        refused: UnsatisfiableError | None = None
-        source = self._source(request)
-        for choice in offer.candidates:
-            try:
-                lock = self._out.resolver.lock(request.service, choice.wheel, choice.interpreter, source)
-            except UnsatisfiableError as exc:
-                # Another interpreter may have the wheels that this one lacks.
-                refused = refused or exc
-                continue
-            self._compare_with_pin(lock)
-            journey.found(
-                interpreter=str(choice.interpreter),
-                locked=[wheel.filename for wheel in lock.wheels],
-                download_bytes=lock.download_bytes,
-            )
-            return lock, choice.interpreter
-        raise refused or UnavailableError(f"{request.service} has no candidate")
-
-    def _promise(self, profile: ResourceProfile, lock: Lock, interpreter: Interpreter, journey: Journey) -> HeldPromise:
-        """Decide again, with the sizes now known, and set the room aside; one process of the host at a time."""
+    def _promise(
+        self, profile: ResourceProfile, lock: Lock, interpreter: Interpreter, journey: Journey
+    ) -> HeldPromise:
+        """Decide again, the sizes now known, and set the room aside; one process at a time."""
         out, demand = self._out, profile.demand
         environment = out.environments.digest(lock, interpreter)
         present = out.environments.find(environment) is not None
@@ -226,7 +152,7 @@ class Preparation:
         with out.promises.admission() as living:
             room = out.probe.room(interpreter, out.root, living)
             lacking = capacity.shortfalls(demand, room, download_bytes=missing, disk_bytes=disk)
-            _tell_room(journey, profile, room)
+            tell_room(journey, profile, room)
             if lacking:
                 journey.found(shortfalls=[shortfall.facts() for shortfall in lacking])
                 raise CapacityError(profile.service, profile.version, lacking)
@@ -278,71 +204,7 @@ class Preparation:
 
     # --- what the steps share ------------------------------------------------------
 
-    def _source(self, request: ServiceRequest) -> Source:
-        if self._out.source is None:
-            raise UsageError(
-                f"{request.service} is not here, and no source was named: give --index-url URL or --wheels DIR "
-                "(in Python: LocalDaemon(index_url=...) or LocalDaemon(wheels=...))"
-            )
-        return self._out.source
-
     def _source_of(self, lock: Lock) -> Source:
         if self._out.source is None:
             raise UsageError(f"{lock.service} must be fetched again: name its source, {lock.source}")
         return self._out.source
-
-    def _compare_with_pin(self, lock: Lock) -> None:
-        """A source is trusted by its first lock: the same version stays the same bytes."""
-        for holding in self._out.holdings.of(lock.service):
-            pinned = holding.lock
-            if pinned.source != lock.source or pinned.version != lock.version:
-                continue
-            if pinned.carrier.filename == lock.carrier.filename and pinned.carrier.sha256 != lock.carrier.sha256:
-                raise MismatchError(
-                    f"{lock.carrier.filename} in {lock.source}",
-                    f"sha256 {pinned.carrier.sha256}, pinned by its first lock",
-                    f"sha256 {lock.carrier.sha256}",
-                    f"If that is meant, 'rld release {lock.service}' drops the pin",
-                )
-
-    def _nearest(self, offer: _Offer, room: Room) -> Alternative | None:
-        """The newest other version that would fit, where its profile costs its own bytes only."""
-        source = self._out.source
-        candidates = []
-        for choice in offer.offered[:_PROPOSALS]:
-            if source is None or (choice.wheel.profile_sha256 is None and "://" in choice.wheel.locator):
-                break
-            data = source.profile(choice.wheel)
-            if data is not None:
-                candidates.append(parse_profile(data, source=choice.wheel.filename))
-        return capacity.alternative(offer.profile.service, candidates, room)
-
-
-def _refuse_what_is_not_held(profile: ResourceProfile) -> None:
-    """What this version of rldlib cannot give is refused before anything is fetched, never skipped."""
-    if profile.isolation.level != "none":
-        raise ResourceUnavailableError(
-            profile.service,
-            f"isolation {profile.isolation.level}",
-            "this rldlib holds level none only, and would not run it with less than it asks",
-        )
-    for resource in profile.resources:
-        if resource.required and resource.sha256 is None:
-            raise ResourceUnavailableError(
-                profile.service,
-                resource.name,
-                f"a {resource.kind} held by another authority cannot be fetched from an index or a directory",
-            )
-
-
-def _tell_room(journey: Journey, profile: ResourceProfile, room: Room) -> None:
-    journey.found(
-        demand=json.loads(json.dumps(_asdict(profile.demand), default=str)),
-        room=_asdict(room),
-    )
-
-
-def _asdict(value: Any) -> dict[str, Any]:
-    from dataclasses import asdict  # noqa: PLC0415 - only a decision needs it
-
-    return {name: sorted(item) if isinstance(item, frozenset) else item for name, item in asdict(value).items()}

@@ -60,6 +60,10 @@ class Holdings:
         replace_atomically(folder / PROFILE_NAME, profile)
         replace_atomically(self.lock_path(lock), self._write(lock).encode())
 
+    def text(self, lock: Lock) -> str:
+        """A lock as pylock.toml."""
+        return self._write(lock)
+
     def lock_path(self, lock: Lock) -> Path:
         """Where a lock is kept."""
         return self._folder / lock.service / lock.version / f"{lock.interpreter}{_LOCK_SUFFIX}"

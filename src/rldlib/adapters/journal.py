@@ -33,7 +33,12 @@ class Journal:
 
     def record(self, service: str, kind: str, facts: Mapping[str, object]) -> None:
         """See `rldlib.ports.Journal.record`."""
-        row = (service, datetime.now(UTC).isoformat(timespec="milliseconds"), kind, json.dumps(facts, default=str))
+        row = (
+            service,
+            datetime.now(UTC).isoformat(timespec="milliseconds"),
+            kind,
+            json.dumps(facts, default=str),
+        )
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as database, database:

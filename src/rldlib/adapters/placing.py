@@ -50,7 +50,9 @@ class Placing:
                         f"{source.identity if source else 'the store, and no source was named'}",
                     )
                 else:
-                    notes.append(f"{resource.name}: optional {resource.kind} skipped, nobody here can give it")
+                    notes.append(
+                        f"{resource.name}: optional {resource.kind} skipped, nobody here can give it"
+                    )
         return placed, notes
 
     def _from_store(self, resource: Resource, store: Store, source: Source | None) -> Path | None:

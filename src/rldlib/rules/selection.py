@@ -56,7 +56,9 @@ def choices(
         if fitting:
             return fitting
     raise InterpreterNotFoundError(
-        request.service, _wanted(by_version[max(admitted)]), [str(interpreter) for interpreter in interpreters]
+        request.service,
+        _wanted(by_version[max(admitted)]),
+        [str(interpreter) for interpreter in interpreters],
     )
 
 
@@ -71,7 +73,9 @@ def best_wheel(wheels: Sequence[WheelFile], interpreter: Interpreter) -> WheelFi
     if not fitting:
         return None
     best = min(rank for rank, _ in fitting)
-    return max((wheel for rank, wheel in fitting if rank == best), key=lambda wheel: (wheel.build, wheel.filename))
+    return max(
+        (wheel for rank, wheel in fitting if rank == best), key=lambda wheel: (wheel.build, wheel.filename)
+    )
 
 
 def _fitting(wheels: Sequence[WheelFile], interpreters: Sequence[Interpreter]) -> tuple[Choice, ...]:
@@ -80,7 +84,9 @@ def _fitting(wheels: Sequence[WheelFile], interpreters: Sequence[Interpreter]) -
 
 
 def _pins(request: ServiceRequest) -> bool:
-    return any(part.operator in {"==", "==="} and not part.version.endswith(".*") for part in request.specifier)
+    return any(
+        part.operator in {"==", "==="} and not part.version.endswith(".*") for part in request.specifier
+    )
 
 
 def _no_version(request: ServiceRequest, wheels: Sequence[WheelFile]) -> str:
@@ -93,4 +99,8 @@ def _no_version(request: ServiceRequest, wheels: Sequence[WheelFile]) -> str:
 def _wanted(wheels: Sequence[WheelFile]) -> str:
     pythons = sorted({str(wheel.requires_python) for wheel in wheels if str(wheel.requires_python)})
     tags = sorted({str(tag) for wheel in wheels for tag in wheel.tags})[:_TOLD_VERSIONS]
-    return f"Python {' or '.join(pythons)} with a tag of {', '.join(tags)}" if pythons else f"a tag of {', '.join(tags)}"
+    return (
+        f"Python {' or '.join(pythons)} with a tag of {', '.join(tags)}"
+        if pythons
+        else f"a tag of {', '.join(tags)}"
+    )

@@ -64,7 +64,9 @@ def parse_request(text: str) -> ServiceRequest:
         UsageError: The name or the specifier is none.
     """
     if len(text) > MAX_REQUEST_LENGTH:
-        raise UsageError(f"a request of {len(text)} characters is no service name; at most {MAX_REQUEST_LENGTH}")
+        raise UsageError(
+            f"a request of {len(text)} characters is no service name; at most {MAX_REQUEST_LENGTH}"
+        )
     match = _REQUEST.match(text)
     if match is None:
         raise UsageError(f"{text!r} is no request: write SERVICE, SERVICE>=1.2 or SERVICE@DISTRIBUTION")
@@ -72,7 +74,9 @@ def parse_request(text: str) -> ServiceRequest:
     try:
         specifier = SpecifierSet((match["specifier"] or "").strip())
     except InvalidSpecifier as exc:
-        raise UsageError(f"{match['specifier']!r} is no version specifier: write for example >=1.2,<2") from exc
+        raise UsageError(
+            f"{match['specifier']!r} is no version specifier: write for example >=1.2,<2"
+        ) from exc
     return ServiceRequest(
         service=canonicalize_name(match["service"]),
         specifier=specifier,

@@ -58,5 +58,11 @@ def wheel_file(filename: str, locator: str, **known: object) -> WheelFile:
     """
     name, version, build, tags = parse_wheel_filename(filename)
     return WheelFile(
-        filename=filename, locator=locator, name=name, version=version, build=build, tags=tags, **known  # type: ignore[arg-type]  # callers name fields of WheelFile
+        filename=filename,
+        locator=locator,
+        name=name,
+        version=version,
+        build=build,
+        tags=tags,
+        **known,  # type: ignore[arg-type]  # callers name fields of WheelFile
     )

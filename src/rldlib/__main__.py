@@ -1,0 +1,7 @@
+"""``python -m rldlib`` is ``rld``."""
+
+import sys
+
+from rldlib.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,48 @@
+"""What a command has to say, once for people and once for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The end of a command.
+
+    Attributes:
+        document: What ``--json`` prints; bytes are printed as they are.
+        text: What people read; bytes are a document of the service's own.
+        status: The exit status.
+    """
+
+    document: Any
+    text: str | bytes
+    status: int = 0
+
+    def write(self, *, as_json: bool) -> None:
+        """Print it on stdout."""
+        said = self.document if as_json else self.text
+        if isinstance(said, bytes):
+            sys.stdout.flush()
+            sys.stdout.buffer.write(said)
+            if as_json and said and not said.endswith(b"\n"):
+                sys.stdout.buffer.write(b"\n")
+            sys.stdout.buffer.flush()
+        elif as_json:
+            print(json.dumps(said))
+        elif said:
+            print(said)
+        sys.stdout.flush()
+
+
+def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
+    """Rows as aligned text; `columns` maps keys to headings."""
+    lines = [list(columns.values())] + [[str(row.get(key, "")) for key in columns] for row in rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(columns))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

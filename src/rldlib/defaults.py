@@ -1,0 +1,125 @@
+"""The only place where the daemon and its adapters meet."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rldlib import daemon
+from rldlib.errors import UsageError
+from rldlib.outside import Outside
+from rldlib.reporter import Reporter
+from rldlib.values.policy import Policy
+
+if TYPE_CHECKING:
+    from rldlib.ports import Source
+
+
+class LocalDaemon(daemon.LocalDaemon):
+    """The run local daemon of one domain, with the real adapters.
+
+    Use it in a ``with``: every worker it started is gone when it ends.
+
+    Args:
+        index_url: The package index to ask. One service, one index: there is
+            no default, and never a second one.
+        wheels: A directory of wheels to ask instead, without any network.
+        root: Where everything of this daemon is kept; the default is
+            ``RLDLIB_ROOT``, else the user's data directory.
+        policy: The host's own limits and exceptions.
+        reporter: Told what happens.
+
+    Raises:
+        UsageError: Both an index and a directory were named.
+    """
+
+    def __init__(
+        self,
+        *,
+        index_url: str | None = None,
+        wheels: str | os.PathLike[str] | None = None,
+        root: str | os.PathLike[str] | None = None,
+        policy: Policy | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        super().__init__(
+            outside(
+                source=source(index_url, wheels, reporter),
+                root=root_directory(root),
+                policy=policy or Policy(),
+                reporter=reporter or Reporter(),
+            )
+        )
+
+
+def root_directory(root: str | os.PathLike[str] | None = None) -> Path:
+    """Where everything of a daemon is kept, as an absolute path."""
+    named = root or os.environ.get("RLDLIB_ROOT")
+    if named:
+        return Path(named).absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("rldlib", appauthor=False)).absolute()
+
+
+def source(
+    index_url: str | None, wheels: str | os.PathLike[str] | None, reporter: Reporter | None = None
+) -> Source | None:
+    """The one source that was named; None where none was.
+
+    Raises:
+        UsageError: Two were named: which one a dependency came from would be chance.
+    """
+    if index_url and wheels:
+        raise UsageError(
+            "an index and a directory of wheels were named; name one: a service comes from one source"
+        )
+    if wheels:
+        from rldlib.adapters.directory import Directory
+
+        return Directory(Path(wheels).absolute())
+    if index_url:
+        from rldlib.adapters.http import Http
+        from rldlib.adapters.index import Index
+
+        return Index(index_url, Http(reporter))
+    return None
+
+
+def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Reporter) -> Outside:
+    """Every port of a daemon, filled with its real adapter."""
+    from rldlib.adapters import pylock
+    from rldlib.adapters.environments import Environments
+    from rldlib.adapters.holdings import Holdings
+    from rldlib.adapters.host_directory import host_directory
+    from rldlib.adapters.interpreters import Interpreters
+    from rldlib.adapters.journal import Journal
+    from rldlib.adapters.placing import Placing
+    from rldlib.adapters.probe import Probe
+    from rldlib.adapters.promises import Promises
+    from rldlib.adapters.remains import Remains
+    from rldlib.adapters.resolving import Resolving
+    from rldlib.adapters.spawner import WorkerHost
+    from rldlib.adapters.stamping import read_profile
+    from rldlib.adapters.store import Store
+
+    host = host_directory()
+    return Outside(
+        root=root,
+        source=source,
+        interpreters=Interpreters(host),
+        resolver=Resolving(policy, reporter),
+        store=Store(root, reporter=reporter, allow=policy.gate_allow),
+        environments=Environments(root, host),
+        holdings=Holdings(root, read=pylock.read, write=pylock.write),
+        probe=Probe(host, policy),
+        promises=Promises(host),
+        placing=Placing(),
+        remains=Remains(root),
+        workers=WorkerHost(),
+        journal=Journal(root),
+        read_profile=read_profile,
+        policy=policy,
+        reporter=reporter,
+    )

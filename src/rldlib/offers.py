@@ -1,0 +1,195 @@
+"""What a source offers, and whether this host takes it: decided from the profile alone.
+
+Nothing of the payload is fetched here. What is refused has cost its profile.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from rldlib.errors import (
+    CapacityError,
+    MismatchError,
+    ResourceUnavailableError,
+    ServiceNotFoundError,
+    UnavailableError,
+    UnsatisfiableError,
+    UsageError,
+)
+from rldlib.rules import capacity
+from rldlib.rules.selection import Choice, choices
+from rldlib.values.document import parse_profile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from rldlib.journey import Journey
+    from rldlib.outside import Outside
+    from rldlib.ports import Source
+    from rldlib.values.interpreter import Interpreter
+    from rldlib.values.lock import Lock
+    from rldlib.values.profile import ResourceProfile
+    from rldlib.values.request import ServiceRequest
+    from rldlib.values.room import Alternative, Room
+
+# Profiles of so many older versions are read for a proposal, and only where
+# reading one costs no more than its own bytes.
+_PROPOSALS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """A profile and its lock, asked for or retained. `candidates` is empty for what was retained."""
+
+    profile_bytes: bytes
+    profile: ResourceProfile
+    candidates: Sequence[Choice] = ()
+    offered: Sequence[Choice] = ()
+
+
+class Offers:
+    """The steps ask, decide and lock of the main job."""
+
+    def __init__(self, outside: Outside) -> None:
+        self._out = outside
+
+    def ask(self, request: ServiceRequest, journey: Journey) -> Offer:
+        """Read the profile of the newest version that fits, without its wheel."""
+        source = self._source(request)
+        interpreters = self._out.interpreters.all()
+        offers = source.offers(request)
+        candidates = choices(request, offers, interpreters, prereleases=self._out.policy.prereleases)
+        wheel = candidates[0].wheel
+        data = source.profile(wheel)
+        if data is None:
+            raise ServiceNotFoundError(
+                request.service,
+                source.identity,
+                f"{wheel.filename} carries no resource profile; 'rld stamp' puts one into a wheel",
+            )
+        profile = parse_profile(data, source=wheel.filename)
+        for what, asked, found in (
+            ("the service in", request.service, profile.service),
+            ("the version in", str(wheel.version), profile.version),
+        ):
+            if asked != found:
+                raise MismatchError(
+                    f"{what} {wheel.filename}", asked, found, "It was not used; ask for it by its own name"
+                )
+        journey.found(
+            source=source.identity,
+            trust="index: trusted by the name it was given by, pinned by the first lock",
+            version=profile.version,
+            wheel=wheel.filename,
+            profile_bytes=len(data),
+        )
+        older = [wheel for wheel in offers if wheel.version < candidates[0].wheel.version]
+        offered = [
+            Choice(wheel, candidates[0].interpreter)
+            for wheel in sorted(older, key=lambda w: w.version, reverse=True)
+        ]
+        return Offer(profile_bytes=data, profile=profile, candidates=candidates, offered=offered)
+
+    def decide(self, offer: Offer, journey: Journey) -> None:
+        """From the profile alone: no byte of the payload was fetched yet."""
+        _refuse_what_is_not_held(offer.profile)
+        interpreter = offer.candidates[0].interpreter
+        room = self._out.probe.room(interpreter, self._out.root, self._out.promises.living())
+        lacking = capacity.shortfalls(offer.profile.demand, room)
+        tell_room(journey, offer.profile, room)
+        if lacking:
+            journey.found(shortfalls=[shortfall.facts() for shortfall in lacking])
+            raise CapacityError(
+                offer.profile.service, offer.profile.version, lacking, self._nearest(offer, room)
+            )
+
+    def lock(self, request: ServiceRequest, offer: Offer, journey: Journey) -> tuple[Lock, Interpreter]:
+        """Pin every wheel, on the first interpreter for which there is a set that fits."""
+        refused: UnsatisfiableError | None = None
+        source = self._source(request)
+        for choice in offer.candidates:
+            try:
+                lock = self._out.resolver.lock(request.service, choice.wheel, choice.interpreter, source)
+            except UnsatisfiableError as exc:
+                # Another interpreter may have the wheels that this one lacks.
+                refused = refused or exc
+                continue
+            self._compare_with_pin(lock)
+            journey.found(
+                interpreter=str(choice.interpreter),
+                locked=[wheel.filename for wheel in lock.wheels],
+                download_bytes=lock.download_bytes,
+            )
+            return lock, choice.interpreter
+        raise refused or UnavailableError(f"{request.service} has no candidate")
+
+    def _source(self, request: ServiceRequest) -> Source:
+        if self._out.source is None:
+            raise UsageError(
+                f"{request.service} is not here, and no source was named: give --index-url URL or --wheels DIR "
+                "(in Python: LocalDaemon(index_url=...) or LocalDaemon(wheels=...))"
+            )
+        return self._out.source
+
+    def _compare_with_pin(self, lock: Lock) -> None:
+        """A source is trusted by its first lock: the same version stays the same bytes."""
+        for holding in self._out.holdings.of(lock.service):
+            pinned = holding.lock
+            if pinned.source != lock.source or pinned.version != lock.version:
+                continue
+            if (
+                pinned.carrier.filename == lock.carrier.filename
+                and pinned.carrier.sha256 != lock.carrier.sha256
+            ):
+                raise MismatchError(
+                    f"{lock.carrier.filename} in {lock.source}",
+                    f"sha256 {pinned.carrier.sha256}, pinned by its first lock",
+                    f"sha256 {lock.carrier.sha256}",
+                    f"If that is meant, 'rld release {lock.service}' drops the pin",
+                )
+
+    def _nearest(self, offer: Offer, room: Room) -> Alternative | None:
+        """The newest other version that would fit, where its profile costs its own bytes only."""
+        source = self._out.source
+        candidates = []
+        for choice in offer.offered[:_PROPOSALS]:
+            if source is None or (choice.wheel.profile_sha256 is None and "://" in choice.wheel.locator):
+                break
+            data = source.profile(choice.wheel)
+            if data is not None:
+                candidates.append(parse_profile(data, source=choice.wheel.filename))
+        return capacity.alternative(offer.profile.service, candidates, room)
+
+
+def _refuse_what_is_not_held(profile: ResourceProfile) -> None:
+    """What this version of rldlib cannot give is refused before anything is fetched, never skipped."""
+    if profile.isolation.level != "none":
+        raise ResourceUnavailableError(
+            profile.service,
+            f"isolation {profile.isolation.level}",
+            "this rldlib holds level none only, and would not run it with less than it asks",
+        )
+    for resource in profile.resources:
+        if resource.required and resource.sha256 is None:
+            raise ResourceUnavailableError(
+                profile.service,
+                resource.name,
+                f"a {resource.kind} held by another authority cannot be fetched from an index or a directory",
+            )
+
+
+def tell_room(journey: Journey, profile: ResourceProfile, room: Room) -> None:
+    """Keep both sides of a comparison, for `why`."""
+    journey.found(
+        demand=json.loads(json.dumps(_asdict(profile.demand), default=str)),
+        room=_asdict(room),
+    )
+
+
+def _asdict(value: Any) -> dict[str, Any]:
+    return {
+        name: sorted(item) if isinstance(item, frozenset) else item for name, item in asdict(value).items()
+    }

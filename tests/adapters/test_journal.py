@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rldlib.adapters.journal import Journal
+from rldlib.errors import StorageError
+
+
+def test_decisions_come_back_in_order_and_only_of_their_service(tmp_path):
+    journal = Journal(tmp_path / "root")
+    journal.record("tax", "refused", {"needed": 2})
+    journal.record("list", "acquired", {})
+    journal.record("tax", "acquired", {"version": "1.0"})
+
+    told = Journal(tmp_path / "root").decisions("tax")
+
+    assert [(one["kind"], one.get("needed"), one.get("version")) for one in told] == [
+        ("refused", 2, None),
+        ("acquired", None, "1.0"),
+    ]
+
+
+def test_a_service_that_was_never_decided_about_has_no_history_and_makes_no_file(tmp_path):
+    assert Journal(tmp_path / "root").decisions("tax") == ()
+    Journal(tmp_path / "root").forget("tax")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_oldest_decisions_are_dropped_beyond_a_bound(tmp_path):
+    journal = Journal(tmp_path)
+    for number in range(230):
+        journal.record("tax", "acquired", {"number": number})
+
+    kept = [one["number"] for one in journal.decisions("tax")]
+
+    assert kept == list(range(30, 230))
+
+
+def test_a_forgotten_service_leaves_the_others(tmp_path):
+    journal = Journal(tmp_path)
+    journal.record("tax", "acquired", {})
+    journal.record("list", "acquired", {})
+
+    journal.forget("tax")
+
+    assert journal.decisions("tax") == ()
+    assert len(journal.decisions("list")) == 1
+
+
+def test_many_threads_record_at_once(tmp_path):
+    journal = Journal(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: journal.record("tax", "acquired", {"number": number}), range(40)))
+
+    assert sorted(one["number"] for one in journal.decisions("tax")) == list(range(40))
+
+
+def test_a_root_that_cannot_be_written_is_a_storage_error_with_its_path(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+
+    with pytest.raises(StorageError, match=r"file/journal\.sqlite"):
+        Journal(tmp_path / "file").record("tax", "acquired", {})
+    assert (tmp_path / "file").read_text() == "in the way"
