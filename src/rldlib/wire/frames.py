@@ -1,0 +1,97 @@
+"""Frames: how one message is set off from the next on a stream of bytes.
+
+A frame is a header of eight bytes, two little-endian 32-bit numbers (the
+bytes of its body, and how many of those are its JSON head), then the body:
+the head, and after it the buffers that travel inline (its tail).
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+
+HEADER = Struct("<II")
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+_NOTHING = memoryview(b"")
+
+
+class ProtocolError(Exception):
+    """The peer sent what this protocol does not allow; the connection is of no more use."""
+
+
+class Frame:
+    """One message as it came: its JSON head and its inline buffers, end to end.
+
+    Attributes:
+        head: The JSON text, UTF-8.
+        tail: The inline buffers, one after the other.
+    """
+
+    __slots__ = ("head", "tail")
+
+    def __init__(self, head: bytes, tail: memoryview = _NOTHING) -> None:
+        self.head = head
+        self.tail = tail
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames.
+
+    What it holds is bounded by what was really received: a header's claim
+    reserves nothing, and a claim above `max_bytes` is refused at once.
+    """
+
+    def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._buffer: bytes | bytearray = b""
+        self._at = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they came from the peer."""
+        if self._at == len(self._buffer):
+            # Mostly one read is one frame: it is then read where it lies.
+            self._buffer, self._at = data, 0
+            return
+        if not isinstance(self._buffer, bytearray):
+            self._buffer = bytearray(self._buffer)
+        if self._at:
+            del self._buffer[: self._at]
+            self._at = 0
+        self._buffer += data
+
+    def next(self) -> Frame | None:
+        """The next whole frame; None until more bytes are fed.
+
+        Raises:
+            ProtocolError: The header claims more than is allowed, or more
+                head than body.
+        """
+        buffer, at = self._buffer, self._at
+        start = at + HEADER.size
+        if len(buffer) < start:
+            return None
+        size, head_size = HEADER.unpack_from(buffer, at)
+        if size > self._max_bytes or head_size > size:
+            raise ProtocolError(
+                f"a frame claims {size:,} bytes, {head_size:,} of them its head; at most {self._max_bytes:,} are allowed"
+            )
+        end = start + size
+        if len(buffer) < end:
+            return None
+        self._at = end
+        if head_size == size:
+            return Frame(bytes(buffer[start:end]))
+        with memoryview(buffer) as whole:
+            head = bytes(whole[start : start + head_size])
+            # Copied where the buffer will still change: a view would pin it.
+            tail = bytes(whole[start + head_size : end])
+        return Frame(head, memoryview(tail))
+
+    @property
+    def pending_bytes(self) -> int:
+        """How many bytes wait for the rest of their frame."""
+        return len(self._buffer) - self._at
+
+
+def header(size: int, head_size: int) -> bytes:
+    """The eight bytes in front of a body of `size` bytes."""
+    return HEADER.pack(size, head_size)

@@ -1,0 +1,123 @@
+"""Messages: what host and worker say to each other.
+
+A message is a list whose first element is its kind. The tables below are the
+protocol: what is not in them, or does not fit, ends the connection.
+
+Segments of shared memory are made by the host only, and announced once with
+their descriptor (``SCM_RIGHTS``). `filler` says who writes into the segment
+for as long as it lives: ``"host"`` for arguments, ``"worker"`` for results.
+The other side says ``free`` once it has let go of what was in it. A segment
+of 0 bytes, without a descriptor, answers a ``need`` that cannot be met.
+
+Host to worker::
+
+    ["start", {service, version, distribution, resources, threads, heartbeat_s, protocol, pluggy}]
+    ["call", id, operation, arguments, deadline_s or null]
+    ["cancel", id]   ["credit", id, n]   ["check", id]
+    ["segment", segment_id, size, filler]   ["free", segment_id]   ["stop", deadline_s]
+
+Worker to host::
+
+    ["ready", {protocol, service, version, pid, python, operations}]
+    ["failed", {stage, type, message, traceback}]
+    ["reply", id, value]   ["item", id, value]   ["end", id]
+    ["fault", id, type, message, traceback]   ["refused", id, issues]
+    ["beat"]   ["log", level, logger, text]   ["progress", id, done, total or null, text]
+    ["need", size]   ["free", segment_id]
+
+Credit: a stream sends no item before it has credit; ``credit`` adds to it.
+A ``check`` is answered by ``reply`` or ``fault``. Every ``call`` has exactly
+one end (``reply``, ``fault``, ``refused`` or ``end``), a cancelled one too:
+its end is then a fault of type `CANCELLED`.
+"""
+
+from __future__ import annotations
+
+from rldlib.wire.frames import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+PROTOCOL = 1
+
+START = "start"
+CALL = "call"
+CANCEL = "cancel"
+CREDIT = "credit"
+CHECK = "check"
+SEGMENT = "segment"
+STOP = "stop"
+
+READY = "ready"
+FAILED = "failed"
+REPLY = "reply"
+FAULT = "fault"
+REFUSED = "refused"
+ITEM = "item"
+END = "end"
+BEAT = "beat"
+LOG = "log"
+PROGRESS = "progress"
+NEED = "need"
+
+FREE = "free"
+
+HOST = "host"
+WORKER = "worker"
+
+# The types of faults that the worker itself tells of, in the place of an exception's name.
+CANCELLED = "rldlib.Cancelled"
+OVERDUE = "rldlib.Overdue"
+
+_NUMBER = (int, float)
+_OPTIONAL_NUMBER = (int, float, type(None))
+_ANY = (object,)
+
+# Kind -> the types of the elements after it. `bool` passes for no number.
+FROM_HOST: Mapping[str, tuple[tuple[type, ...], ...]] = {
+    START: ((dict,),),
+    CALL: ((int,), (str,), (dict,), _OPTIONAL_NUMBER),
+    CANCEL: ((int,),),
+    CREDIT: ((int,), (int,)),
+    CHECK: ((int,),),
+    SEGMENT: ((int,), (int,), (str,)),
+    FREE: ((int,),),
+    STOP: (_NUMBER,),
+}
+FROM_WORKER: Mapping[str, tuple[tuple[type, ...], ...]] = {
+    READY: ((dict,),),
+    FAILED: ((dict,),),
+    REPLY: ((int,), _ANY),
+    FAULT: ((int,), (str,), (str,), (str,)),
+    REFUSED: ((int,), (list,)),
+    ITEM: ((int,), _ANY),
+    END: ((int,),),
+    BEAT: (),
+    LOG: ((int,), (str,), (str,)),
+    PROGRESS: ((int,), _NUMBER, _OPTIONAL_NUMBER, (str,)),
+    NEED: ((int,),),
+    FREE: ((int,),),
+}
+
+
+def verify(message: list[Any], shapes: Mapping[str, tuple[tuple[type, ...], ...]]) -> str:
+    """The message's kind, once it was seen to fit `FROM_HOST` or `FROM_WORKER`.
+
+    Only the outer shape is seen to: what is inside ``start``, ``ready`` and
+    ``failed`` is for their readers.
+
+    Raises:
+        ProtocolError: An unknown kind, or elements that do not fit it.
+    """
+    kind = message[0] if message else None
+    shape = shapes.get(kind) if type(kind) is str else None
+    if type(kind) is not str or shape is None:
+        raise ProtocolError(f"a message of an unknown kind: {kind!r:.80}")
+    if len(message) != len(shape) + 1:
+        raise ProtocolError(f"a {kind} message with {len(message) - 1} elements; it has {len(shape)}")
+    for index, allowed in enumerate(shape, 1):
+        if allowed is not _ANY and type(message[index]) not in allowed:
+            raise ProtocolError(f"a {kind} message whose element {index} is a {type(message[index]).__name__}")
+    return kind
