@@ -42,7 +42,7 @@ def lower_array(value: Any) -> tuple[list[Any], memoryview]:
         raise ValueError("is a masked array; send its data and its mask")
     dtype = value.dtype.str
     if not _DTYPE.match(dtype) or value.dtype.names is not None:
-        raise ValueError(f"is an array of dtype {value.dtype}; numbers, booleans, text, bytes and instants travel")
+        raise ValueError(f"is an array of dtype {value.dtype}; numbers, text, bytes and instants travel")
     order = "F" if value.flags.f_contiguous and not value.flags.c_contiguous else "C"
     flat = numpy.ascontiguousarray(value.T if order == "F" else value).reshape(-1)
     data = memoryview(flat.view(numpy.uint8)) if flat.nbytes else memoryview(b"")
@@ -57,38 +57,42 @@ def lower_view(value: memoryview) -> tuple[list[Any], memoryview] | None:
     if kind in _INTEGERS:
         dtype = f"{_ORDER if value.itemsize > 1 else '|'}{_INTEGERS[kind]}{value.itemsize}"
     else:
-        dtype = {code: dtype for dtype, code in _CODES.items()}.get(kind, "|u1" if value.itemsize == 1 else "")
+        known = {code: dtype for dtype, code in _CODES.items()}
+        dtype = known.get(kind, "|u1" if value.itemsize == 1 else "")
     if not dtype:
         raise ValueError(f"is a memoryview of format {value.format}; numbers and booleans travel")
     whole = value if value.c_contiguous else memoryview(value.tobytes())
-    return [dtype, list(value.shape), "C"], whole.cast("B") if value.nbytes else memoryview(b"")
+    return [dtype, list(value.shape or ()), "C"], whole.cast("B") if value.nbytes else memoryview(b"")
 
 
-def raise_array(dtype: Any, shape: Any, order: Any, data: Any) -> Any:
+def raise_array(described: list[Any], data: Any) -> Any:
     """The array over `data`, not copied; a memoryview where there is no numpy.
 
     Raises:
         ValueError: The parts do not fit together.
     """
+    dtype, shape, order = described
     if type(dtype) is not str or not _DTYPE.match(dtype) or order not in {"C", "F"}:
         raise ValueError(f"an array of dtype {dtype!r:.40} and order {order!r:.10}")
-    if type(shape) is not list or len(shape) > _MAX_DIMENSIONS or any(type(n) is not int or n < 0 for n in shape):
+    if type(shape) is not list or len(shape) > _MAX_DIMENSIONS:
+        raise ValueError(f"an array of shape {shape!r:.80}")
+    if any(type(extent) is not int or extent < 0 for extent in shape):
         raise ValueError(f"an array of shape {shape!r:.80}")
     try:
-        import numpy
+        import numpy as np
     except ImportError:
         return _view(dtype, shape, order, data)
-    kind = numpy.dtype(dtype)
+    kind = np.dtype(dtype)
     size = memoryview(data).nbytes
     if prod(shape) * kind.itemsize != size:
         raise ValueError(f"an array of shape {shape} and dtype {dtype} in {size:,} bytes")
     if not size:
-        return numpy.empty(shape, kind, order)
-    return numpy.frombuffer(data, kind).reshape(shape, order=order)
+        return np.empty(shape, kind, order)
+    return np.frombuffer(data, kind).reshape(shape, order=order)
 
 
-def _view(dtype: str, shape: list[int], order: str, data: Any) -> memoryview:
-    view = memoryview(data).cast("B")
+def _view(dtype: str, shape: list[int], order: str, data: Any) -> Any:
+    view: Any = memoryview(data).cast("B")
     code = _CODES.get(dtype)
     # What a memoryview cannot say (text, complex, column order, nothing at all) comes as its bytes.
     if code is None or not view or (order == "F" and len(shape) > 1):

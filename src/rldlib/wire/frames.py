@@ -72,7 +72,8 @@ class FrameReader:
         size, head_size = HEADER.unpack_from(buffer, at)
         if size > self._max_bytes or head_size > size:
             raise ProtocolError(
-                f"a frame claims {size:,} bytes, {head_size:,} of them its head; at most {self._max_bytes:,} are allowed"
+                f"a frame claims {size:,} bytes, {head_size:,} of them its head; "
+                f"at most {self._max_bytes:,} are allowed"
             )
         end = start + size
         if len(buffer) < end:

@@ -13,17 +13,17 @@ Host to worker::
 
     ["start", {service, version, distribution, resources, threads, heartbeat_s, protocol, pluggy}]
     ["call", id, operation, arguments, deadline_s or null]
-    ["cancel", id]   ["credit", id, n]   ["check", id]
-    ["segment", segment_id, size, filler]   ["free", segment_id]   ["stop", deadline_s]
+    ["cancel", id]["credit", id, n]["check", id]
+    ["segment", segment_id, size, filler]["free", segment_id]["stop", deadline_s]
 
 Worker to host::
 
     ["ready", {protocol, service, version, pid, python, operations}]
     ["failed", {stage, type, message, traceback}]
-    ["reply", id, value]   ["item", id, value]   ["end", id]
-    ["fault", id, type, message, traceback]   ["refused", id, issues]
-    ["beat"]   ["log", level, logger, text]   ["progress", id, done, total or null, text]
-    ["need", size]   ["free", segment_id]
+    ["reply", id, value]["item", id, value]["end", id]
+    ["fault", id, type, message, traceback]["refused", id, issues]
+    ["beat"]["log", level, logger, text]["progress", id, done, total or null, text]
+    ["need", size]["free", segment_id]
 
 Credit: a stream sends no item before it has credit; ``credit`` adds to it.
 A ``check`` is answered by ``reply`` or ``fault``. Every ``call`` has exactly
@@ -119,5 +119,6 @@ def verify(message: list[Any], shapes: Mapping[str, tuple[tuple[type, ...], ...]
         raise ProtocolError(f"a {kind} message with {len(message) - 1} elements; it has {len(shape)}")
     for index, allowed in enumerate(shape, 1):
         if allowed is not _ANY and type(message[index]) not in allowed:
-            raise ProtocolError(f"a {kind} message whose element {index} is a {type(message[index]).__name__}")
+            found = type(message[index]).__name__
+            raise ProtocolError(f"a {kind} message whose element {index} is a {found}")
     return kind

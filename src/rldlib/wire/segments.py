@@ -93,7 +93,7 @@ class Segments:
                 break
             if self._more is None or not self._more(length):
                 return None
-        self._mappings[segment_id][:length] = data  # type: ignore[assignment]  # any buffer will do
+        self._mappings[segment_id][:length] = data
         return segment_id, length
 
     def take_back(self, segment_id: int) -> None:
@@ -118,7 +118,8 @@ class Segments:
             if mapping is None or segment_id in self._own or segment_id in self._lent:
                 raise ProtocolError(f"segment {segment_id} was referred to, and is not there to be read")
             if not 0 < length <= len(mapping):
-                raise ProtocolError(f"{length:,} bytes were referred to in segment {segment_id} of {len(mapping):,}")
+                held = len(mapping)
+                raise ProtocolError(f"{length:,} bytes were referred to in segment {segment_id} of {held:,}")
             self._lent.add(segment_id)
         return _lend(mapping, length, self._dropped.append, segment_id)
 

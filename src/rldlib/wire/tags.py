@@ -8,16 +8,21 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import datetime
+    import datetime as dt
     import decimal
     import uuid
     from collections.abc import Callable
     from typing import Any
 
+# The key that makes a dict a tag.
+TAG = "$"
+# How deep a message may nest as it is written, the message and its tags included.
+MAX_DEPTH = 100
+
 
 def _text(value: Any) -> str:
     if type(value) is not str:
-        raise ValueError(f"a text was due, and a {type(value).__name__} came")  # noqa: TRY004  # to the codec it is bad content
+        raise ValueError(f"a text was due, and a {type(value).__name__} came")
     return value
 
 
@@ -27,25 +32,25 @@ def _decimal(text: Any) -> decimal.Decimal:
     return Decimal(_text(text))
 
 
-def _datetime(text: Any) -> datetime.datetime:
+def _datetime(text: Any) -> dt.datetime:
     from datetime import datetime
 
     return datetime.fromisoformat(_text(text))
 
 
-def _date(text: Any) -> datetime.date:
+def _date(text: Any) -> dt.date:
     from datetime import date
 
     return date.fromisoformat(_text(text))
 
 
-def _time(text: Any) -> datetime.time:
+def _time(text: Any) -> dt.time:
     from datetime import time
 
     return time.fromisoformat(_text(text))
 
 
-def _timedelta(days: Any, seconds: Any, microseconds: Any) -> datetime.timedelta:
+def _timedelta(days: Any, seconds: Any, microseconds: Any) -> dt.timedelta:
     from datetime import timedelta
 
     return timedelta(days, seconds, microseconds)
