@@ -1,0 +1,53 @@
+"""The gate on a file: reads a wheel once and tells every reason to refuse it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from rldlib.adapters.files import mapped
+from rldlib.errors import WheelRefusedError
+from rldlib.rules.gate import excused
+from rldlib.rules.inspection import Inspection
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from rldlib.values.fault import Fault
+
+# Unpacking and hashing leave the interpreter's lock, so that threads help.
+_THREADS: Final = min(4, os.cpu_count() or 1)
+
+
+def inspect(wheel: Path, *, filename: str | None = None, allow: Collection[str] = ()) -> tuple[Fault, ...]:
+    """Every fault of a wheel; an empty tuple lets it pass.
+
+    Args:
+        wheel: The file; it is only read.
+        filename: The name it claims, where the file lies under another.
+        allow: The host's exceptions, each ``sha256:KIND``.
+
+    Raises:
+        StorageError: The file cannot be read.
+    """
+    with mapped(wheel) as data:
+        inspection = Inspection(data, filename or wheel.name)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(inspection.verify, inspection.members))
+        sha256 = hashlib.sha256(data).hexdigest() if allow else ""
+    return excused(inspection.faults, sha256, allow)
+
+
+def check(wheel: Path, *, filename: str | None = None, allow: Collection[str] = ()) -> None:
+    """Like `inspect`.
+
+    Raises:
+        WheelRefusedError: With every fault.
+        StorageError: The file cannot be read.
+    """
+    faults = inspect(wheel, filename=filename, allow=allow)
+    if faults:
+        raise WheelRefusedError(filename or wheel.name, [str(fault) for fault in faults])
