@@ -9,11 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rldlib.errors import ProfileError
-
-try:
-    from rldlib.values.operations import RESERVED
-except ImportError:
-    RESERVED = frozenset({"call", "submit", "stream", "release", "why"})
+from rldlib.values.operations import RESERVED, RESERVED_ARGUMENT
 from rldlib.values.profile import MAX_PROFILE_BYTES, RESOURCE_KINDS, SCHEMA_VERSION, ResourceProfile
 from rldlib.values.records import MAX_DEPTH, Pairs, Record
 from rldlib.values.shapes import Oddity, shown, within
@@ -189,8 +185,8 @@ def _operation_faults(name: str, operation: Mapping[str, Any], path: str) -> Ite
     for argument in properties:
         if not argument.isidentifier() or keyword.iskeyword(argument):
             yield f"{within(f'{path}.arguments.properties', argument)}: is no name of a Python argument"
-        elif argument == "deadline":
-            yield f"{path}.arguments.properties.deadline: the name is reserved for the call's own deadline"
+        elif argument == RESERVED_ARGUMENT:
+            yield f"{path}.arguments.properties.{argument}: the name is reserved for the call's own deadline"
 
 
 def _resources_faults(resources: object, path: str, kinds: Collection[str]) -> Iterator[str]:
