@@ -373,7 +373,7 @@ class WorkerLostError(WorkerError):
 
     def __str__(self) -> str:
         told = "the call was not begun" if self.executed is False else "the call may have been executed"
-        return f"the worker of {self.service} {self.how}; {told}. 'rld logs {self.service}' shows its output"
+        return f"the worker of {self.service} ended: {self.how}; {told}. 'rld logs {self.service}' shows its output"
 
 
 class WorkerStartError(WorkerError):

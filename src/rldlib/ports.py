@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any, BinaryIO
@@ -298,10 +299,61 @@ class Remains(Protocol):
         ...
 
 
+class Target(Protocol):
+    """Where the calls of a handle go. Safe for many threads.
+
+    Every method may raise `WorkerError`, `ServiceFaultError` and `ArgumentsError`.
+    """
+
+    @property
+    def operations(self) -> Mapping[str, Mapping[str, Any]]:
+        """The operations by name, each as `rldlib.values.operations` reads it."""
+        ...
+
+    @property
+    def placement(self) -> str:
+        """``local`` or ``remote``."""
+        ...
+
+    @property
+    def worker(self) -> Mapping[str, Any] | None:
+        """``{"pid", "python", "environment"}`` of a local worker; None where there is none now."""
+        ...
+
+    def call(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> Any:
+        """Perform an operation and wait for its result. Sent at most once."""
+        ...
+
+    def submit(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> Future[Any]:
+        """Perform an operation; the future ends as `call` would. Cancelling it cancels the call."""
+        ...
+
+    def stream(
+        self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None
+    ) -> Generator[Any, None, None]:
+        """Perform a streaming operation: its items, as they come. Closing it cancels the call."""
+        ...
+
+
+class Worker(Target, Protocol):
+    """One worker that got ready."""
+
+    def on_end(self, told: Callable[[str], None]) -> None:
+        """Have ``told`` called with how it ended, once, however it ends; at once where it has.
+
+        It is called in a thread that must not be held up.
+        """
+        ...
+
+    def stop(self, wait_s: float) -> None:
+        """Ask it to stop, wait, kill it and all it started, and reap it. May be called again."""
+        ...
+
+
 class Workers(Protocol):
     """Starts workers. It owns them: once closed, they are gone."""
 
-    def start(self, order: StartOrder, held: HeldPromise) -> Target:
+    def start(self, order: StartOrder, held: HeldPromise) -> Worker:
         """Start a worker and wait until it is READY.
 
         Raises:
