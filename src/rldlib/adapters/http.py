@@ -1,0 +1,317 @@
+"""The one owner of requests: reads over HTTP within a deadline and a byte cap.
+
+Every error comes out as `SourceUnavailableError`, mapped around the reading.
+Neither credentials nor queries, which may hold some, reach a message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import time
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+import requests
+
+from rldlib.adapters import http_reading as reading
+from rldlib.adapters.http_faults import BROKEN, may_be_repeated, reason_of
+from rldlib.adapters.http_sockets import Counter, Deadline, TimedAdapter, session_of
+from rldlib.errors import SourceUnavailableError, UsageError
+from rldlib.reporter import Reporter
+from rldlib.values.address import DEFAULT_PORTS, Origin, bare, is_loopback, origin_of, told_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+_T = TypeVar("_T")
+
+_MIB = 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+_MAX_REDIRECTS = 5
+# How often a read is taken up again after the connection broke.
+_RETRIES = 2
+# A server that ignores ranges sends what the window holds before it sees us go.
+_PEEK_WINDOW = (socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Http:
+    """Reads with bounds: connections are kept, threads may share it.
+
+    A redirect is followed only within one origin: scheme, host and port equal.
+    Plain HTTP goes to loopback alone. Proxies, CA bundle and netrc come from
+    the environment; credentials in a URL are learnt by `login`.
+    """
+
+    def __init__(
+        self, reporter: Reporter | None = None, *, insecure: bool = False, stall_s: float = 30
+    ) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            reporter: Told how far a stream has come.
+            insecure: Whether plain HTTP may leave this machine.
+            stall_s: The longest silence of a server, in seconds.
+        """
+        self._reporter = reporter or Reporter()
+        self._insecure = insecure
+        self._stall_s = stall_s
+        self._logins: dict[Origin, tuple[str, str]] = {}
+        self._counter = Counter()
+        self._bulk = session_of(TimedAdapter(self._counter))
+        self._peek = session_of(TimedAdapter(self._counter, [_PEEK_WINDOW]))
+
+    @property
+    def received_bytes(self) -> int:
+        """What came in over all connections so far: heads and bodies, decrypted."""
+        return self._counter.value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every kept connection."""
+        self._bulk.close()
+        self._peek.close()
+
+    def login(self, url: str) -> str:
+        """Keep the credentials in ``url`` for its origin, and return it without them.
+
+        Raises:
+            UsageError: It is no http or https URL, or plain HTTP to another machine.
+        """
+        try:
+            parts = urlsplit(url)
+            origin = origin_of(parts)
+        except ValueError as exc:
+            raise UsageError(f"{told_url(url)} is no URL: {exc}") from exc
+        if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
+            raise UsageError(f"{told_url(url)} is no http or https URL")
+        if not self._is_allowed(parts):
+            raise UsageError(
+                f"{told_url(url)} is plain HTTP to another machine: use https, or say so by name (insecure)"
+            )
+        if parts.username is not None:
+            self._logins[origin] = unquote(parts.username), unquote(parts.password or "")
+        return bare(parts)
+
+    def credentials(self, url: str) -> tuple[str, str] | None:
+        """User and password that `login` learnt for the origin of ``url``."""
+        return self._logins.get(origin_of(urlsplit(url)))
+
+    def get(
+        self,
+        url: str,
+        *,
+        accept: str | None = None,
+        max_bytes: int = _MIB,
+        deadline_s: float = 30,
+        headers: Mapping[str, str] | None = None,
+    ) -> reading.Response:
+        """The whole answer; one of more than ``max_bytes`` is an error.
+
+        Any status below 500 is an answer; only what is read of it differs.
+
+        Raises:
+            SourceUnavailableError: There was no answer within the bounds.
+        """
+        asked = {**({"Accept": accept} if accept else {}), **(headers or {})}
+        return self._retried(
+            url, lambda until: self._whole(self._bulk, url, asked, until, max_bytes), deadline_s
+        )
+
+    def range(self, url: str, start: int, length: int, *, deadline_s: float = 30) -> reading.Response:
+        """The bytes from ``start`` on where the server gives ranges: status 206.
+
+        Where it does not, the status is 200 and the body is the *first*
+        ``length`` bytes of the file: no more is read, and the connection is
+        given up.
+
+        Raises:
+            SourceUnavailableError: There was no answer within the bounds.
+        """
+        headers = {"Range": f"bytes={start}-{start + length - 1}"}
+        return self._retried(url, lambda until: self._piece(url, headers, until, length), deadline_s)
+
+    def prefix(self, url: str, length: int, *, deadline_s: float = 30) -> reading.Response:
+        """The first ``length`` bytes at most, and no more is read.
+
+        Raises:
+            SourceUnavailableError: There was no answer within the bounds.
+        """
+        return self._retried(url, lambda until: self._piece(url, {}, until, length), deadline_s)
+
+    def head(self, url: str, *, deadline_s: float = 30) -> reading.Response:
+        """Status and headers alone.
+
+        Raises:
+            SourceUnavailableError: There was no answer within the bounds.
+        """
+        return self._retried(
+            url,
+            lambda until: self._whole(self._bulk, url, {}, until, _CHUNK_BYTES, method="HEAD"),
+            deadline_s,
+        )
+
+    def stream(self, url: str, into: BinaryIO, *, max_bytes: int, deadline_s: float) -> int | None:
+        """Write the body to ``into`` from its position on; a broken connection is resumed.
+
+        Returns:
+            How many bytes were written; None where the server has no such file.
+
+        Raises:
+            SourceUnavailableError: It did not come whole within the bounds.
+                What was written so far stays written.
+        """
+        download = _Download(self, url, into, max_bytes)
+        return self._retried(url, download.attempt, deadline_s)
+
+    # --- one exchange --------------------------------------------------------
+
+    def _retried(self, url: str, attempt: Callable[[float], _T], deadline_s: float) -> _T:
+        until = time.monotonic() + deadline_s
+        for left in range(_RETRIES, -1, -1):
+            try:
+                return attempt(until)
+            except BROKEN as exc:
+                late = time.monotonic() >= until
+                if not left or late or not may_be_repeated(exc):
+                    reason = f"no complete answer within {deadline_s:g} s" if late else reason_of(exc)
+                    raise SourceUnavailableError(told_url(url), reason) from exc
+        raise RuntimeError("the last attempt neither returned nor raised; this is a bug in rldlib")
+
+    def _whole(
+        self,
+        session: requests.Session,
+        url: str,
+        headers: Mapping[str, str],
+        until: float,
+        max_bytes: int,
+        method: str = "GET",
+    ) -> reading.Response:
+        with self._exchange(session, method, url, headers, until) as response:
+            body = bytearray()
+            reading.read_body(response, body.extend, max_bytes, told_url(url))
+            return reading.answer_of(response, bytes(body))
+
+    def _piece(self, url: str, headers: Mapping[str, str], until: float, length: int) -> reading.Response:
+        with self._exchange(self._peek, "GET", url, headers, until) as response:
+            body = bytearray()
+            for chunk in reading.body_chunks(response, length):
+                body += chunk
+                if len(body) >= length:
+                    break
+            return reading.answer_of(response, bytes(body[:length]))
+
+    @contextlib.contextmanager
+    def _exchange(
+        self, session: requests.Session, method: str, url: str, headers: Mapping[str, str], until: float
+    ) -> Iterator[requests.Response]:
+        """Send, follow redirects within the origin, and close whatever was not read to its end."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = self._send(session, method, url, headers, until)
+            try:
+                target = response.headers.get("Location")
+                if response.status_code not in _REDIRECTS or target is None:
+                    reading.check_answer(response, told_url(url))
+                    yield response
+                    return
+                url = self._redirected(url, target)
+            finally:
+                response.close()
+        raise SourceUnavailableError(told_url(url), f"more than {_MAX_REDIRECTS} redirects")
+
+    def _send(
+        self, session: requests.Session, method: str, url: str, headers: Mapping[str, str], until: float
+    ) -> requests.Response:
+        parts = reading.split_url(url)
+        if not self._is_allowed(parts):
+            raise SourceUnavailableError(
+                told_url(url), "plain HTTP to another machine is not read; use https"
+            )
+        # A credential in a page's link is that page's, not the user's: it is not sent.
+        address = bare(parts)
+        request = requests.Request(
+            method,
+            address,
+            headers={"Accept-Encoding": "identity", **headers},
+            auth=self._logins.get(origin_of(parts)),
+        )
+        prepared = session.prepare_request(request)
+        settings: Any = session.merge_environment_settings(address, {}, True, None, None)  # noqa: FBT003 - requests' order
+        if is_loopback(parts.hostname or ""):
+            # A proxy would take the request off this machine.
+            settings["proxies"] = {}
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        with Deadline(until, self._stall_s):
+            return session.send(prepared, allow_redirects=False, timeout=min(left, self._stall_s), **settings)
+
+    def _redirected(self, url: str, target: str) -> str:
+        try:
+            joined = urljoin(url, target)
+            same = origin_of(urlsplit(joined)) == origin_of(urlsplit(url))
+        except ValueError:
+            joined, same = target, False
+        if not same:
+            raise SourceUnavailableError(told_url(url), f"it redirects to another origin, {told_url(joined)}")
+        return joined
+
+    def _is_allowed(self, parts: SplitResult) -> bool:
+        return parts.scheme == "https" or (
+            parts.scheme == "http" and (self._insecure or is_loopback(parts.hostname or ""))
+        )
+
+
+class _Download:
+    """One file on its way, over as many connections as it takes."""
+
+    def __init__(self, http: Http, url: str, into: BinaryIO, max_bytes: int) -> None:
+        self._http = http
+        self._url = url
+        self._into = into
+        self._max_bytes = max_bytes
+        self._done = 0
+        self._validator: str | None = None
+
+    def attempt(self, until: float) -> int | None:
+        headers = {}
+        if self._done and self._validator:
+            headers = {"Range": f"bytes={self._done}-", "If-Range": self._validator}
+        with self._http._exchange(self._http._bulk, "GET", self._url, headers, until) as response:  # noqa: SLF001
+            if response.status_code in {404, 410}:
+                return None
+            if response.status_code not in {200, 206}:
+                raise SourceUnavailableError(told_url(self._url), f"status {response.status_code}")
+            if response.status_code == 200 or not reading.continues(response, self._done):
+                self._restart(response)
+            total = reading.length_of(response)
+            for chunk in reading.body_chunks(response, _CHUNK_BYTES):
+                self._done += len(chunk)
+                if self._done > self._max_bytes:
+                    raise reading.over(told_url(self._url), self._max_bytes)
+                self._into.write(chunk)
+                self._http._reporter.bytes_fetched(told_url(self._url), self._done, total)  # noqa: SLF001
+        return self._done
+
+    def _restart(self, response: requests.Response) -> None:
+        if response.status_code == 206:
+            raise SourceUnavailableError(
+                told_url(self._url), f"it sent another part than from byte {self._done:,} on"
+            )
+        if self._done:
+            self._into.seek(-self._done, io.SEEK_CUR)
+            self._into.truncate()
+            self._done = 0
+        etag = response.headers.get("ETag", "")
+        self._validator = None if etag.startswith("W/") else etag or response.headers.get("Last-Modified")
+        length = reading.length_of(response)
+        if length is not None and length > self._max_bytes:
+            raise reading.over(told_url(self._url), self._max_bytes, length)

@@ -1,0 +1,64 @@
+"""What requests, urllib3 and sockets raise, in words without secrets."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3.exceptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BROKEN = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
+def may_be_repeated(exc: BaseException) -> bool:
+    """Whether the connection broke, rather than never came about or took too long."""
+    causes = list(_chain(exc))
+    if any(
+        isinstance(cause, TimeoutError | ssl.SSLCertVerificationError | socket.gaierror) for cause in causes
+    ):
+        return False
+    kinds = (
+        ConnectionResetError,
+        BrokenPipeError,
+        http.client.IncompleteRead,
+        http.client.RemoteDisconnected,
+    )
+    return any(isinstance(cause, (*kinds, urllib3.exceptions.ProtocolError)) for cause in causes)
+
+
+def reason_of(exc: BaseException) -> str:
+    """The innermost cause in words; the outer ones quote the whole URL."""
+    inner = [cause for cause in _chain(exc) if isinstance(cause, OSError | http.client.HTTPException)]
+    inner = [cause for cause in inner if not isinstance(cause, requests.RequestException)]
+    cause = inner[-1] if inner else exc
+    if isinstance(cause, TimeoutError):
+        return "it took too long"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror.lower()
+    if isinstance(cause, http.client.IncompleteRead):
+        return "the connection broke off before the end"
+    return f"the exchange broke off ({type(cause).__name__})"
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting = [exc]
+    while waiting:
+        one = waiting.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        nested = [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+        waiting += [other for other in nested if isinstance(other, BaseException)]

@@ -1,0 +1,135 @@
+"""Connections of requests, read under one deadline and counted."""
+
+from __future__ import annotations
+
+import http.client
+import http.cookiejar
+import io
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import requests
+import urllib3.connection
+import urllib3.connectionpool
+from requests.adapters import HTTPAdapter
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_CONNECTIONS = 16
+
+
+class Counter:
+    """A number that many threads add to."""
+
+    def __init__(self) -> None:
+        self.value = 0
+        self._lock = threading.Lock()
+
+    def add(self, amount: int) -> None:
+        """Count ``amount`` more."""
+        with self._lock:
+            self.value += amount
+
+
+class Deadline:
+    """The deadline of the exchange that this thread begins; its response keeps it."""
+
+    now = threading.local()
+
+    def __init__(self, until: float, stall_s: float) -> None:
+        self.until = until
+        self.stall_s = stall_s
+
+    def __enter__(self) -> None:
+        self.now.one = self
+
+    def __exit__(self, *_: object) -> None:
+        del self.now.one
+
+    def left(self) -> float:
+        """How long the next read may take, in seconds; a TimeoutError where no time is left."""
+        left = min(self.until - time.monotonic(), self.stall_s)
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+
+class _TimedRaw(io.RawIOBase):
+    """A socket's bytes under one deadline for all of them.
+
+    A time-out of the socket is one per read: a byte now and then would renew
+    it for ever, in the head as in the body.
+    """
+
+    def __init__(self, raw: Any, sock: socket.socket, deadline: Deadline, counter: Counter) -> None:
+        super().__init__()
+        self._raw = raw
+        self._socket = sock
+        self._deadline = deadline
+        self._counter = counter
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._socket.settimeout(self._deadline.left())
+        count: int | None = self._raw.readinto(buffer)
+        self._counter.add(count or 0)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class TimedAdapter(HTTPAdapter):
+    """Connections whose responses are read under a deadline, and counted."""
+
+    def __init__(self, counter: Counter, options: list[tuple[int, int, int]] | None = None) -> None:
+        nodelay = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._options = [nodelay, *(options or [])]
+
+        class Answer(http.client.HTTPResponse):
+            def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+                super().__init__(sock, *args, **kwargs)
+                raw = self.fp.detach()
+                self.fp = io.BufferedReader(_TimedRaw(raw, sock, Deadline.now.one, counter))
+
+        class Plain(urllib3.connection.HTTPConnection):
+            response_class = Answer
+
+        class Secure(urllib3.connection.HTTPSConnection):
+            response_class = Answer
+
+        class PlainPool(urllib3.connectionpool.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(urllib3.connectionpool.HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        self._pools = {"http": PlainPool, "https": SecurePool}
+        super().__init__(pool_connections=_CONNECTIONS, pool_maxsize=_CONNECTIONS, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by requests, once."""
+        super().init_poolmanager(*args, **kwargs, socket_options=self._options)
+        self.poolmanager.pool_classes_by_scheme = self._pools
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        """Called by requests, once for each proxy."""
+        manager: Any = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = self._pools
+        return manager
+
+
+def session_of(adapter: HTTPAdapter) -> requests.Session:
+    """A session on these connections."""
+    session = requests.Session()
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    # No cookies: one answer must not change the next request.
+    session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+    return session
