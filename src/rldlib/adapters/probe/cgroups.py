@@ -63,8 +63,10 @@ class Cgroups:
                 quota, _, period = (self._tree.find(f"{folder}/cpu.max") or "max 0").strip().partition(" ")
             else:
                 quota = (self._tree.find(f"{folder}/cpu.cfs_quota_us") or "-1").strip()
-                period = self._tree.find(f"{folder}/cpu.cfs_period_us") or "0"
+                period = (self._tree.find(f"{folder}/cpu.cfs_period_us") or "0").strip()
             if quota not in {"max", "-1"}:
+                if int(period) < 1 or int(quota) < 0:
+                    raise ValueError(f"/{folder} sets a quota of {quota} us in a period of {period} us")
                 quotas.append(int(quota) / int(period))
         return min(quotas, default=None)
 

@@ -79,7 +79,11 @@ class Hardware:
             return None
 
     def _asked(self, key: str) -> frozenset[str]:
-        names = _archspec_names()
+        try:
+            names = _archspec_names()
+        except (ImportError, OSError, ValueError, LookupError, RuntimeError):
+            # A processor that archspec cannot place: the kernel's names are left. Asked again next time.
+            return frozenset()
         # A host folder that cannot be written costs the import again, nothing else.
         with contextlib.suppress(OSError):
             _replace(self._path, {"key": key, "names": sorted(names)})
