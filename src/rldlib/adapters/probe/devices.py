@@ -6,7 +6,6 @@ for the service's own start to find out.
 
 from __future__ import annotations
 
-import fnmatch
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,24 +17,24 @@ if TYPE_CHECKING:
 _KEY_A = 30
 _REL_X = 0
 
-# A class is there where any of its folders holds a matching entry.
+# A class is there where any of its folders holds an entry whose name begins so.
 _FOLDERS: tuple[tuple[str, str, str], ...] = (
-    ("audio", "sys/class/sound", "card*"),
-    ("bluetooth", "sys/class/bluetooth", "*"),
-    ("display", "sys/class/graphics", "fb[0-9]*"),
-    ("gpio", "sys/bus/gpio/devices", "gpiochip*"),
-    ("gpu", "sys/class/drm", "renderD*"),
-    ("gpu", "proc/driver/nvidia/gpus", "*"),
-    ("hid", "sys/class/hidraw", "*"),
-    ("i2c", "sys/class/i2c-dev", "*"),
+    ("audio", "sys/class/sound", "card"),
+    ("bluetooth", "sys/class/bluetooth", ""),
+    ("display", "sys/class/graphics", "fb"),
+    ("gpio", "sys/bus/gpio/devices", "gpiochip"),
+    ("gpu", "sys/class/drm", "renderD"),
+    ("gpu", "proc/driver/nvidia/gpus", ""),
+    ("hid", "sys/class/hidraw", ""),
+    ("i2c", "sys/class/i2c-dev", ""),
     ("kvm", "sys/class/misc", "kvm"),
-    ("serial", "sys/class/tty", "ttyUSB*"),
-    ("serial", "sys/class/tty", "ttyACM*"),
-    ("serial", "sys/class/tty", "ttyAMA*"),
-    ("spi", "sys/class/spidev", "*"),
-    ("tpm", "sys/class/tpm", "tpm*"),
-    ("usb", "sys/bus/usb/devices", "*"),
-    ("video", "sys/class/video4linux", "video*"),
+    ("serial", "sys/class/tty", "ttyUSB"),
+    ("serial", "sys/class/tty", "ttyACM"),
+    ("serial", "sys/class/tty", "ttyAMA"),
+    ("spi", "sys/class/spidev", ""),
+    ("tpm", "sys/class/tpm", "tpm"),
+    ("usb", "sys/bus/usb/devices", ""),
+    ("video", "sys/class/video4linux", "video"),
 )
 
 
@@ -46,19 +45,20 @@ def device_classes(tree: Tree) -> frozenset[str]:
         OSError: A folder is there and cannot be read.
         ValueError: A file does not say what it should.
     """
-    found = {name for name, folder, pattern in _FOLDERS if fnmatch.filter(tree.names(folder), pattern)}
+    found = {name for name, folder, prefix in _FOLDERS if tree.names(folder, prefix)}
     found |= {name for name, is_there in _INQUIRIES.items() if is_there(tree)}
     return frozenset(found)
 
 
 def _has_uart(tree: Tree) -> bool:
     """A ttyS stands for a possible port; type 0 says that there is no chip behind it."""
-    ports = fnmatch.filter(tree.names("sys/class/tty"), "ttyS[0-9]*")
+    ports = tree.names("sys/class/tty", "ttyS")
     return any((tree.find(f"sys/class/tty/{port}/type") or "0").strip() != "0" for port in ports)
 
 
 def _has_screen(tree: Tree) -> bool:
-    connectors = fnmatch.filter(tree.names("sys/class/drm"), "card*-*")
+    # card0-HDMI-A-1 is a connector of card0.
+    connectors = [name for name in tree.names("sys/class/drm", "card") if "-" in name]
     return any((tree.find(f"sys/class/drm/{one}/status") or "").strip() == "connected" for one in connectors)
 
 
@@ -76,7 +76,7 @@ def _has_haptics(tree: Tree) -> bool:
 
 def _capabilities(tree: Tree, kind: str) -> list[list[str]]:
     """One bitmap for each input device: words in hex, the most significant first."""
-    events = fnmatch.filter(tree.names("sys/class/input"), "event*")
+    events = tree.names("sys/class/input", "event")
     return [
         (tree.find(f"sys/class/input/{event}/device/capabilities/{kind}") or "0").split() for event in events
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ def gpu_memory(tree: Tree) -> int | None:
         ValueError: As OSError.
     """
     free = []
-    for card in fnmatch.filter(tree.names("sys/class/drm"), "card[0-9]*"):
+    for card in tree.names("sys/class/drm", "card"):
         total = tree.find(f"sys/class/drm/{card}/device/mem_info_vram_total")
         if total is not None:
             free.append(int(total) - int(tree.read(f"sys/class/drm/{card}/device/mem_info_vram_used")))

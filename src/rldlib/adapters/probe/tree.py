@@ -38,9 +38,9 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def names(self, path: str) -> list[str]:
-        """What is in a folder, sorted; nothing where there is no such folder."""
+    def names(self, path: str, prefix: str = "") -> list[str]:
+        """What is in a folder and begins so, sorted; nothing where there is no such folder."""
         try:
-            return sorted(os.listdir(self._root + path))  # noqa: PTH208 - names alone, in every decision
+            return sorted(name for name in os.listdir(self._root + path) if name.startswith(prefix))  # noqa: PTH208 - names alone, in every decision
         except (FileNotFoundError, NotADirectoryError):
             return []
