@@ -6,8 +6,7 @@ process is in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rldlib.values.measurement import MemoryLevel
 
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 _UNLIMITED = 2**60
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
+class _Mount(NamedTuple):
+    """One line of mountinfo that is a hierarchy of groups."""
+
     controllers: frozenset[str]
     root: str
     point: str
