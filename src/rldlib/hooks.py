@@ -1,0 +1,52 @@
+"""What rldlib asks of a service: the hook specifications, for pluggy.
+
+A plugin is an object with any of these: a module whose functions are marked
+with `rldlib.plugin.hookimpl`, or an instance of a `rldlib.plugin.Service`.
+An implementation takes the arguments it wants, by name. pluggy loads and
+starts a service; it is never in the path of a call.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+    from typing import Any
+
+    from rldlib.plugin import Resources
+
+PROJECT = "rldlib"
+# Where a worker mounts pluggy, so that the service may have its own or none.
+PRIVATE_PLUGGY = "rldlib._pluggy"
+
+
+def start(resources: Resources) -> None:
+    """Get ready to serve; called once, before anything else."""
+
+
+def operations() -> Mapping[str, Callable[..., Any]]:  # type: ignore[empty-body]  # a specification has no body
+    """The operations by name; asked once, after `start`."""
+
+
+def check() -> object:
+    """Say whether the service is well: raise if it is not; what is returned goes to the host."""
+
+
+def stop() -> None:
+    """Let go of everything; called once, and not at all if the worker is killed."""
+
+
+NAMES = ("start", "operations", "check", "stop")
+
+
+def pluggy() -> ModuleType:
+    """The worker's private pluggy; in any other process the installed one."""
+    try:
+        return import_module(PRIVATE_PLUGGY)
+    except ModuleNotFoundError as exc:
+        if exc.name != PRIVATE_PLUGGY:
+            raise
+        return import_module("pluggy")

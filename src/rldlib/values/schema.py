@@ -1,0 +1,299 @@
+"""Values and the JSON Schemas of operations: checked, read from plain JSON, and made plain.
+
+The subset is what workers make of annotations. A schema comes from a worker:
+what it says beyond the subset, or wrongly, is passed over, never trusted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import datetime as dt
+import re
+import sys
+from dataclasses import fields, is_dataclass
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+_BASE64 = "$base64"
+_MAX_ISSUES = 20
+_DURATION = re.compile(
+    r"(?P<sign>[+-]?)P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
+    r"(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?\Z"
+)
+# Format -> what a value of it is in Python, and what to write in its place.
+_TYPED: dict[str, tuple[tuple[type, ...], str]] = {
+    "decimal": ((Decimal, int), "a Decimal"),
+    "date-time": ((dt.datetime,), "a datetime"),
+    "date": ((dt.date,), "a date"),
+    "time": ((dt.time,), "a time"),
+    "duration": ((dt.timedelta,), "a timedelta"),
+    "uuid": ((UUID,), "a UUID"),
+}
+_BYTES = (bytes, bytearray, memoryview)
+_NAMES = {
+    "string": "a str",
+    "integer": "an int",
+    "number": "a number",
+    "boolean": "a bool",
+    "null": "None",
+    "array": "a list",
+    "object": "a dict",
+}
+
+
+def check(schema: Mapping[str, Any], value: Any, path: str = "") -> tuple[str, ...]:
+    """Every issue of a typed value, with its path; an empty tuple where it fits.
+
+    Values are those of Python: a Decimal, not its text, fits the format ``decimal``.
+    """
+    found = []
+    for issue in _issues(schema, value, path):
+        found.append(issue)
+        if len(found) == _MAX_ISSUES:
+            break
+    return tuple(found)
+
+
+def _issues(schema: Any, value: Any, path: str) -> Iterator[str]:
+    if not schema or not isinstance(schema, dict):
+        return
+    if isinstance(value, Enum):
+        value = value.value
+    if "anyOf" in schema:
+        yield from _any_of(schema["anyOf"], value, path)
+    elif "enum" in schema:
+        if not any(
+            value == one and isinstance(value, bool) == isinstance(one, bool) for one in _list(schema["enum"])
+        ):
+            yield f"{_at(path)} is {_short(value)}; it is one of {', '.join(map(repr, _list(schema['enum'])))}"
+    elif not _is(schema, value):
+        yield f"{_at(path)} is {_short(value)} of type {type(value).__name__}; it takes {_wanted(schema)}"
+    elif schema.get("type") == "object":
+        yield from _object(schema, value, path)
+    elif schema.get("type") == "array" and "x-numpy" not in schema:
+        yield from _array(schema, value, path)
+
+
+def _is(schema: Mapping[str, Any], value: Any) -> bool:
+    kind = schema.get("type")
+    if kind == "string":
+        if "contentEncoding" in schema:
+            return isinstance(value, _BYTES)
+        known = _TYPED.get(str(schema.get("format")))
+        if known is None:
+            return isinstance(value, str)
+        # A bool is an int, and a datetime is a date: neither is meant.
+        exact = type(value) in known[0]
+        return exact or (isinstance(value, known[0]) and not isinstance(value, (bool, dt.datetime)))
+    test = _TESTS.get(str(kind))
+    return test is None or test(schema, value)
+
+
+_TESTS: dict[str, Callable[[Mapping[str, Any], Any], bool]] = {
+    "integer": lambda _, value: isinstance(value, Integral) and not isinstance(value, bool),
+    "number": lambda _, value: isinstance(value, Real) and not isinstance(value, bool),
+    "boolean": lambda _, value: isinstance(value, bool),
+    "null": lambda _, value: value is None,
+    "array": lambda schema, value: (
+        isinstance(value, (list, tuple)) or ("x-numpy" in schema and _is_array(value))
+    ),
+    "object": lambda _, value: isinstance(value, dict) or _is_instance(value),
+}
+
+
+def _is_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return isinstance(value, memoryview) or (numpy is not None and isinstance(value, numpy.ndarray))
+
+
+def _is_instance(value: Any) -> bool:
+    return is_dataclass(value) and not isinstance(value, type)
+
+
+def _any_of(options: Any, value: Any, path: str) -> Iterator[str]:
+    told = [check(option, value, path) for option in _list(options)]
+    if told and all(told):
+        # The option that came furthest says most: an issue deeper down beats one here.
+        yield from max(told, key=lambda issues: max(issue.count(".") + issue.count("[") for issue in issues))
+
+
+def _object(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, dict):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    properties = schema.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    for name in _list(schema.get("required")):
+        if name not in value:
+            yield f"{_join(path, name)} is missing"
+    additional = schema.get("additionalProperties", True)
+    for name, item in value.items():
+        if name in properties:
+            yield from _issues(properties[name], item, _join(path, name))
+        elif additional is False:
+            yield f"{_join(path, name)} is unknown; there is {', '.join(properties) or 'nothing'}"
+        elif isinstance(additional, dict):
+            yield from _issues(additional, item, _join(path, name))
+
+
+def _array(schema: Mapping[str, Any], value: list[Any] | tuple[Any, ...], path: str) -> Iterator[str]:
+    least, most = schema.get("minItems"), schema.get("maxItems")
+    if isinstance(least, int) and isinstance(most, int) and not least <= len(value) <= most:
+        yield f"{_at(path)} has {len(value)} items; it takes {least if least == most else f'{least} to {most}'}"
+        return
+    prefix, rest = _list(schema.get("prefixItems")), schema.get("items")
+    for index, item in enumerate(value):
+        yield from _issues(prefix[index] if index < len(prefix) else rest, item, f"{path}[{index}]")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _at(path: str) -> str:
+    return path or "the value"
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _wanted(schema: Mapping[str, Any]) -> str:
+    if "contentEncoding" in schema:
+        return "bytes"
+    if "x-numpy" in schema:
+        return "a numpy array or a list"
+    known = _TYPED.get(str(schema.get("format")))
+    return known[1] if known else _NAMES.get(str(schema.get("type")), "something else")
+
+
+# --- plain JSON ----------------------------------------------------------------
+
+
+def convert(schema: Mapping[str, Any], plain: Any, path: str = "") -> Any:
+    """Read plain JSON as the typed value the schema means; it is not checked further.
+
+    Decimals, instants, durations and UUIDs are read from text, bytes from
+    ``{"$base64": "..."}``.
+
+    Raises:
+        ValueError: Something cannot be read; the text names its path.
+    """
+    if isinstance(plain, dict) and plain.keys() == {_BASE64}:
+        return _from_base64(plain[_BASE64], path)
+    if not isinstance(schema, dict):
+        return plain
+    if "anyOf" in schema:
+        return _first(_list(schema["anyOf"]), plain, path)
+    if isinstance(plain, dict):
+        properties = schema.get("properties") or {}
+        additional = schema.get("additionalProperties") or {}
+        return {
+            name: convert(properties.get(name, additional), item, _join(path, name))
+            for name, item in plain.items()
+        }
+    if isinstance(plain, list):
+        prefix, rest = _list(schema.get("prefixItems")), schema.get("items", {})
+        return [
+            convert(prefix[index] if index < len(prefix) else rest, item, f"{path}[{index}]")
+            for index, item in enumerate(plain)
+        ]
+    return _read(schema, plain, path)
+
+
+def _read(schema: Mapping[str, Any], plain: Any, path: str) -> Any:
+    read = _READERS.get(str(schema.get("format")))
+    is_text = isinstance(plain, str)
+    if read is None or not (is_text or (schema["format"] == "decimal" and type(plain) in {int, float})):
+        return plain
+    try:
+        return read(plain if is_text else repr(plain))
+    except (ValueError, InvalidOperation):
+        raise ValueError(f"{_at(path)} is {_short(plain)}; it takes {_wanted(schema)}") from None
+
+
+def _first(options: list[Any], plain: Any, path: str) -> Any:
+    for option in options:
+        try:
+            value = convert(option, plain, path)
+        except ValueError:
+            continue
+        if not check(option, value):
+            return value
+    return plain
+
+
+def _from_base64(text: Any, path: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (TypeError, ValueError, binascii.Error):
+        raise ValueError(f"{_at(path)} is no base64 text") from None
+
+
+def _duration(text: str) -> dt.timedelta:
+    match = _DURATION.match(text)
+    if match is None or text[-1] in "PT":
+        raise ValueError(text)
+    parts = {name: float(amount or 0) for name, amount in match.groupdict().items() if name != "sign"}
+    whole = dt.timedelta(**parts)
+    return -whole if match["sign"] == "-" else whole
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "decimal": Decimal,
+    "date-time": dt.datetime.fromisoformat,
+    "date": dt.date.fromisoformat,
+    "time": dt.time.fromisoformat,
+    "duration": _duration,
+    "uuid": UUID,
+}
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: what `rld --json` prints.
+
+    Raises:
+        TypeError: JSON has nothing for it.
+    """
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (Decimal, UUID)):
+        return str(value)
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, dt.timedelta):
+        return _iso(value)
+    if isinstance(value, memoryview) and (value.format != "B" or value.ndim != 1):
+        return value.tolist()
+    if isinstance(value, _BYTES):
+        return {_BASE64: base64.b64encode(value).decode("ascii")}
+    if _is_instance(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if hasattr(value, "tolist"):  # numpy's arrays and scalars
+        return plain(value.tolist())
+    if isinstance(value, (bool, int, float, str)):
+        return next(kind(value) for kind in (int, float, str) if isinstance(value, kind))
+    raise TypeError(f"JSON has nothing for a {type(value).__name__}")
+
+
+def _iso(value: dt.timedelta) -> str:
+    sign, value = ("-", -value) if value < dt.timedelta() else ("", value)
+    seconds = Decimal(value.seconds) + Decimal(value.microseconds) / 1_000_000
+    return f"{sign}P{value.days}DT{seconds.normalize() if value.microseconds else value.seconds}S"

@@ -1,0 +1,184 @@
+"""The worker's end of the channel: one reader, many senders, no lock that a sender waits for."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET
+from array import array
+from collections import deque
+from threading import Condition, Lock
+from time import monotonic
+
+from rldlib.wire import messages
+from rldlib.wire.codec import decode, encode
+from rldlib.wire.frames import FrameReader, ProtocolError
+from rldlib.wire.segments import Segments
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Any
+
+_READ_BYTES = 256 * 1024
+# One descriptor comes with one message; more than a few at once are none of ours.
+_ANCILLARY_BYTES = CMSG_SPACE(8 * array("i").itemsize)
+# A log that floods is cut here, while the host does not read.
+_MAX_WAITING_BYTES = 8 * 1024 * 1024
+# How long a result waits for shared memory before it goes inline.
+_SEGMENT_WAIT_S = 5.0
+
+
+class Connection:
+    """Messages in both directions over one socket. Any thread may send; one reads."""
+
+    def __init__(self, sock: socket) -> None:
+        self._socket = sock
+        self._reader = FrameReader()
+        self._descriptors: deque[int] = deque()
+        self._segments = Segments(self._more_memory)
+        self._announced = Condition(Lock())
+        self._announcements = 0
+        self._refusals = 0
+        self._sending = Lock()
+        self._waiting: deque[list[Any]] = deque()
+        self._waiting_bytes = 0
+        self.lost = False
+
+    def receive(self) -> list[Any] | None:
+        """The next message from the host; None once the host is gone.
+
+        Messages about memory are dealt with here.
+
+        Raises:
+            ProtocolError: The host sent what is no message.
+        """
+        while True:
+            frame = self._reader.next()
+            if frame is None:
+                if not self._read():
+                    return None
+                continue
+            message = decode(frame, self._segments)
+            kind = messages.verify(message, messages.FROM_HOST)
+            if kind == messages.SEGMENT:
+                self._add_segment(*message[1:])
+            elif kind == messages.FREE:
+                self._segments.freed(message[1])
+                self._tell_announced()
+            else:
+                return message
+
+    def send(self, message: list[Any]) -> None:
+        """Send a message, after those that wait; does nothing once the host is gone.
+
+        Raises:
+            EncodingError: Something in it does not travel; nothing was sent.
+        """
+        parts = encode(message, self._segments)
+        dropped = self._segments.dropped()
+        if dropped:
+            freed = [part for segment_id in dropped for part in encode([messages.FREE, segment_id])]
+            parts.insert(0, b"".join(freed))
+        self._send(parts)
+
+    def send_droppable(self, message: list[Any]) -> None:
+        """Send what may be lost when too much waits already. It never blocks on another sender."""
+        if self._waiting_bytes < _MAX_WAITING_BYTES:
+            self.send(message)
+
+    def _send(self, parts: list[Any]) -> None:
+        # A finalizer or a log record may come here while this very thread is
+        # sending: it must neither wait for itself nor cut into a frame. So
+        # nobody waits: what comes meanwhile is queued, and the sender goes on.
+        if not self._waiting and self._sending.acquire(blocking=False):
+            try:
+                self._write(parts)
+            finally:
+                self._sending.release()
+        else:
+            # The queue outlives the call: what the service may change is copied.
+            queued = [bytes(part) for part in parts]
+            self._waiting_bytes += sum(map(len, queued))
+            self._waiting.append(queued)
+        while self._waiting and self._sending.acquire(blocking=False):
+            try:
+                while self._waiting:
+                    queued = self._waiting.popleft()
+                    self._waiting_bytes -= sum(map(len, queued))
+                    self._write(queued)
+            finally:
+                self._sending.release()
+
+    def _write(self, parts: list[Any]) -> None:
+        if self.lost:
+            return
+        try:
+            sent = self._socket.sendmsg(parts)
+            if sent < sum(map(len, parts)):
+                # Rare: a large message, and a signal or a full buffer.
+                self._socket.sendall(b"".join(parts)[sent:])
+        except OSError:
+            # The host is gone; the reader sees it too, and ends the worker.
+            self.lost = True
+
+    def _read(self) -> bool:
+        try:
+            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
+        except OSError:
+            return False
+        for level, kind, payload in ancillary:
+            if level == SOL_SOCKET and kind == SCM_RIGHTS:
+                whole = len(payload) - len(payload) % array("i").itemsize
+                self._descriptors.extend(array("i", payload[:whole]))
+        if data:
+            self._reader.feed(data)
+        return bool(data)
+
+    def _add_segment(self, segment_id: int, size: int, filler: str) -> None:
+        if size == 0:
+            with self._announced:
+                self._refusals += 1
+            self._tell_announced()
+            return
+        if not self._descriptors or filler not in {messages.HOST, messages.WORKER}:
+            raise ProtocolError(
+                f"segment {segment_id} of {size:,} bytes came without a descriptor or a filler"
+            )
+        descriptor = self._descriptors.popleft()
+        try:
+            mapping = mmap.mmap(descriptor, size)
+        except (OSError, ValueError) as exc:
+            raise ProtocolError(f"segment {segment_id} of {size:,} bytes cannot be mapped: {exc}") from exc
+        finally:
+            os.close(descriptor)
+        if filler == messages.HOST:
+            self._segments.add_foreign(segment_id, mapping)
+        else:
+            self._segments.add_own(segment_id, mapping)
+            self._tell_announced()
+
+    def _tell_announced(self) -> None:
+        with self._announced:
+            self._announcements += 1
+            self._announced.notify_all()
+
+    def _more_memory(self, size: int) -> bool:
+        """Ask the host for a segment, and wait a bounded time; whether one came."""
+        deadline = monotonic() + _SEGMENT_WAIT_S
+        with self._announced:
+            refusals = self._refusals
+        self.send([messages.NEED, size])
+        with self._announced:
+            while self._segments.free_bytes() < size and self._refusals == refusals and not self.lost:
+                if not self._announced.wait(deadline - monotonic()):
+                    return False
+        return self._segments.free_bytes() >= size
+
+    def close(self) -> None:
+        """Close the socket, and what came over it and was not used."""
+        self.lost = True
+        self._tell_announced()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
+        self._socket.close()
