@@ -83,11 +83,21 @@ def _install(session: nox.Session, *groups: str) -> None:
 
 
 def _pytest(session: nox.Session, marked: str, *arguments: str) -> None:
-    """Run pytest with coverage; the figures are held against the floor by `coverage`."""
+    """Run pytest with coverage; the figures of all runs together are held against the floor by `coverage`."""
     COVERAGE.mkdir(parents=True, exist_ok=True)
     data = COVERAGE / f".coverage.{session.name}"
     session.run(
-        *("pytest", *PARALLEL, "-m", marked, "--cov", "--cov-report=", *arguments, *session.posargs),
+        *(
+            "pytest",
+            *PARALLEL,
+            "-m",
+            marked,
+            "--cov",
+            "--cov-report=",
+            "--cov-fail-under=0",
+            *arguments,
+            *session.posargs,
+        ),
         env={"COVERAGE_FILE": str(data)},
         # 5: nothing is marked so yet.
         success_codes=[0, 5],
