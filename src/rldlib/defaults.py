@@ -100,6 +100,7 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
     from rldlib.adapters.promises import Promises
     from rldlib.adapters.remains import Remains
     from rldlib.adapters.resolving import Resolving
+    from rldlib.adapters.scores import Scores
     from rldlib.adapters.spawner import WorkerHost
     from rldlib.adapters.stamping import read_profile
     from rldlib.adapters.store import Store
@@ -113,7 +114,7 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
         store=Store(root, reporter=reporter, allow=policy.gate_allow),
         environments=Environments(root, host),
         holdings=Holdings(root, read=pylock.read, write=pylock.write),
-        probe=Probe(host, policy),
+        probe=Probe(host, policy, Scores(host)),
         promises=Promises(host),
         placing=Placing(),
         remains=Remains(root),

@@ -46,7 +46,6 @@ def test_exactly_enough_is_enough():
         ({"disk_bytes": 401}, Shortfall("disk_bytes", 1001, 1000)),
         ({"download_bytes": 601}, Shortfall("disk_bytes", 1001, 1000)),
         ({"cpu_idle_rcu": 501}, Shortfall("cpu_idle_rcu", 501, 500)),
-        ({"threads": 3}, Shortfall("threads", 3, 2)),
         ({"open_files": 101}, Shortfall("open_files", 101, 100)),
         ({"hardware": ("avx2", "sha_ni")}, Shortfall("hardware", "sha_ni", "avx2, sse4.1")),
         ({"devices": ("usb", "serial")}, Shortfall("devices", "serial", "gpu, usb")),
@@ -67,7 +66,6 @@ def test_every_shortfall_is_named_not_only_the_first():
         ("memory_peak_bytes", 1000),
         ("disk_bytes", 1000),
         ("cpu_idle_rcu", 500),
-        ("threads", 2),
         ("open_files", 100),
         ("gpu.memory_bytes", 1),
         ("hardware", "avx2"),
@@ -182,7 +180,7 @@ def test_another_interpreter_is_nearer_than_another_version_and_remote_is_last()
     for versions, others in (
         ([profile("1.0")], [REMOTE, interpreter]),
         ([profile("1.0")], [REMOTE]),
-        ([profile("1.0", threads=9)], [REMOTE]),
+        ([profile("1.0", open_files=999)], [REMOTE]),
     ):
         found = alternative("tax", versions, ROOM, others=others)
         assert found is not None
@@ -191,5 +189,5 @@ def test_another_interpreter_is_nearer_than_another_version_and_remote_is_last()
 
 
 def test_where_nothing_fits_nothing_is_proposed():
-    assert alternative("tax", [profile("1.0", threads=9)], ROOM) is None
+    assert alternative("tax", [profile("1.0", open_files=999)], ROOM) is None
     assert alternative("tax", [], ROOM) is None

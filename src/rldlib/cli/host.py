@@ -34,7 +34,7 @@ def run_calibrate(options: argparse.Namespace) -> Outcome:
     for interpreter in _interpreters() if options.all else _interpreters()[:1]:
         print(f"scoring {interpreter}", file=sys.stderr)
         rows.append({"interpreter": str(interpreter), **scores.measure(interpreter).facts()})
-    columns = {"score_rcu": "RCU", "spread": "SPREAD", "pressure": "PRESSURE", "interpreter": "INTERPRETER"}
+    columns = {"rcu": "RCU", "spread": "SPREAD", "load": "LOAD", "interpreter": "INTERPRETER"}
     return Outcome(document=rows, text=table(rows, columns))
 
 
@@ -47,21 +47,17 @@ def run_room(options: argparse.Namespace) -> Outcome:
     """What this host could still give a new service."""
     from rldlib.adapters.probe import Probe
     from rldlib.adapters.promises import Promises
+    from rldlib.adapters.scores import Scores
 
     host = host_directory()
-    interpreter = _interpreters()[0]
-    promises = Promises(host).living()
-    room = Probe(host, Policy()).room(interpreter, defaults.root_directory(options.root), promises)
-    document = room.facts()
-    lines = [
-        f"  {name:<18} {told(name, value)}" for name, value in document.items() if isinstance(value, int)
-    ]
-    names = f"  {'hardware':<18} {', '.join(document['hardware'])}\n  {'devices':<18} {', '.join(document['devices'])}"
-    notes = "\n".join(f"  {note}" for note in document["notes"])
-    text = "\n".join(
-        [f"room for a service on {interpreter}", *lines, names, "how the figures came about", notes]
-    )
-    return Outcome(document=document, text=text)
+    probe = Probe(host, Policy(), Scores(host))
+    root = defaults.root_directory(options.root)
+    document = probe.host_facts(_interpreters()[0], root, Promises(host).living()).facts()
+    figures = [f"  {name:<18} {told(name, value)}" for name, value in document["room"].items() if value is not None]
+    names = [f"  {name:<18} {', '.join(document[name]) or 'none'}" for name in ("hardware", "devices")]
+    notes = [f"  {note}" for note in document["notes"]]
+    said = [f"room for a service on {document['interpreter']}", *figures, *names, "how the figures came about", *notes]
+    return Outcome(document=document, text="\n".join(said))
 
 
 def configure_gc(parser: argparse.ArgumentParser) -> None:

@@ -49,7 +49,8 @@ def shortfalls(
 
     All of them, not the first: whoever frees memory should not learn only
     afterwards that the disk is full too. What could not be measured is
-    refused where it is demanded, and only there.
+    refused where it is demanded, and only there. `Demand.threads` is no
+    amount of the host's: calls beyond its hardware threads take turns.
 
     Args:
         demand: What the profile asks.
@@ -66,7 +67,6 @@ def shortfalls(
         # Wheels are kept beside the environment that is made of them.
         ("disk_bytes", installed + download, room.disk_bytes),
         ("cpu_idle_rcu", demand.cpu_idle_rcu, room.cpu_idle_rcu),
-        ("threads", demand.threads, room.threads),
         ("open_files", demand.open_files, room.open_files),
         ("gpu.memory_bytes", gpu_memory, room.gpu_memory_bytes or 0),
     )
