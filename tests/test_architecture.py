@@ -61,9 +61,9 @@ SHARED_ADAPTERS = {
 FAMILIES = (
     {"http", "http_faults", "http_reading", "http_sockets"},
     {"index", "index_files", "http", "http_reading"},  # an index is what its client reads
-    {"resolving", "resolution", "prefetching", "pip_resolving"},
+    {"resolving", "resolution", "prefetching", "pinning", "pip_resolving"},
     {"stamping", "repacking", "building"},
-    {"spawner", "channel", "memory"},
+    {"spawner", "channel", "calls", "line", "outgoing", "io_loop", "memory"},
 )
 # Lives in the worker and needs nothing but the standard library (pluggy is mounted for hooks alone).
 WORKER_SIDE = ("errors", "hooks", "plugin", "wire", "worker")
