@@ -98,7 +98,7 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
     from rldlib.adapters.placing import Placing
     from rldlib.adapters.probe import Probe
     from rldlib.adapters.promises import Promises
-    from rldlib.adapters.remains import Remains
+    from rldlib.adapters.collection import Remains
     from rldlib.adapters.resolving import Resolving
     from rldlib.adapters.scores import Scores
     from rldlib.adapters.spawner import WorkerHost

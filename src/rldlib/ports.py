@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -138,6 +138,14 @@ class Store(Protocol):
         """
         ...
 
+    def renew(self, wheel: LockedWheel) -> Path:
+        """Like `image`, for one that turned out damaged: it is unpacked again where it really is.
+
+        Raises:
+            WheelRefusedError: The gate or RECORD refuses it; nothing was kept.
+        """
+        ...
+
     def blob(self, sha256: str, size: int, source: Source) -> Path | None:
         """A data resource, verified; None where neither store nor source has it.
 
@@ -166,6 +174,7 @@ class Environments(Protocol):
 
         Raises:
             WheelRefusedError: A wheel's content cannot be installed.
+            InterpreterNotFoundError: No virtualenv can be made for the interpreter any more.
         """
         ...
 
@@ -299,6 +308,18 @@ class Remains(Protocol):
         ...
 
 
+class Items(Protocol):
+    """The items of a stream, as they come. For one thread at a time."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def __next__(self) -> Any: ...
+
+    def close(self) -> None:
+        """Cancel the call; does nothing where it has ended."""
+        ...
+
+
 class Target(Protocol):
     """Where the calls of a handle go. Safe for many threads.
 
@@ -328,10 +349,8 @@ class Target(Protocol):
         """Perform an operation; the future ends as `call` would. Cancelling it cancels the call."""
         ...
 
-    def stream(
-        self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None
-    ) -> Generator[Any, None, None]:
-        """Perform a streaming operation: its items, as they come. Closing it cancels the call."""
+    def stream(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> Items:
+        """Perform a streaming operation."""
         ...
 
 

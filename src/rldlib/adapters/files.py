@@ -16,6 +16,7 @@ import shutil
 import time
 import uuid
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Self
 
@@ -30,6 +31,7 @@ _FICLONE: Final = 0x40049409
 # A lock that is held by others is asked for again at growing distance: flock knows no deadline.
 _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.02
+_FLUSHES_AT_ONCE: Final = 8
 # sync_file_range(2): start writing, do not wait.
 _SYNC_FILE_RANGE_WRITE: Final = 2
 
@@ -192,13 +194,22 @@ def publish_folder(beside: Path, place: Path, *, files: FileSystem = REAL) -> No
 
 def flush_tree(folder: str, *, files: FileSystem = REAL) -> None:
     """Wait until every file below a folder, and then the folders, are on the disk."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                flush_tree(entry.path, files=files)
-            elif entry.is_file(follow_symlinks=False):
-                flush_path(entry.path, files=files)
-    flush_path(folder, files=files)
+    folders, found = [], []
+    for place, _, names in os.walk(folder):
+        folders.append(place)
+        found += [path for name in names if not os.path.islink(path := f"{place}/{name}")]  # noqa: PTH114 - many
+    _flush_all(found, files)
+    _flush_all(folders, files)
+
+
+def _flush_all(paths: list[str], files: FileSystem) -> None:
+    """Flushes wait for the disk, and for each other least when they wait together."""
+    if len(paths) <= _FLUSHES_AT_ONCE:
+        for path in paths:
+            flush_path(path, files=files)
+        return
+    with ThreadPoolExecutor(_FLUSHES_AT_ONCE, "rldlib-flush") as pool:
+        list(pool.map(lambda path: flush_path(path, files=files), paths))
 
 
 def remove_tree(path: Path, aside: Path, *, files: FileSystem = REAL) -> None:

@@ -1,0 +1,109 @@
+"""Virtualenvs, each for one lock on one interpreter, immutable once complete.
+
+An environment is keyed by what goes in it, built beside its place under a lock
+that dies with its holder, and renamed into place when everything in it, its
+marker last, is on the disk. So what has the name is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from rldlib.adapters.files import (
+    REAL,
+    HostLock,
+    erase,
+    publish_folder,
+    remove_tree,
+    storage_errors,
+    write_file,
+)
+from rldlib.values.places import ENVIRONMENT_MARKER, Places
+
+if TYPE_CHECKING:
+    from rldlib.adapters.files import FileSystem
+    from rldlib.ports import Store
+    from rldlib.values.interpreter import Interpreter
+    from rldlib.values.lock import Lock
+
+# How long another process may build the same environment before we say so.
+_BUILD_DEADLINE_S: Final = 600
+# What changes when environments are built in another way.
+_FORMAT: Final = 1
+_IMAGES_AT_ONCE: Final = min(4, os.cpu_count() or 1)
+
+
+class Environments:
+    """See `rldlib.ports.Environments`."""
+
+    def __init__(self, root: Path, host_dir: Path, *, files: FileSystem = REAL) -> None:
+        """Name the folders; nothing is made before something is built.
+
+        Args:
+            root: The daemon's root.
+            host_dir: Where one skeleton per interpreter is kept for all roots.
+            files: The file system.
+        """
+        self._places = Places(root)
+        self._host_dir = host_dir
+        self._files = files
+        self._folder = str(self._places.folder("environment"))
+
+    def digest(self, lock: Lock, interpreter: Interpreter) -> str:
+        """See `Environments.digest`."""
+        executable = os.path.realpath(interpreter.executable)
+        content = [_FORMAT, lock.digest, executable, str(interpreter.version), interpreter.label]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    def find(self, digest: str) -> Path | None:
+        """See `Environments.find`."""
+        place = f"{self._folder}/{digest}"
+        return Path(place) if os.path.exists(f"{place}/{ENVIRONMENT_MARKER}") else None  # noqa: PTH110 - a warm start
+
+    def build(self, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
+        """See `Environments.build`."""
+        digest = self.digest(lock, interpreter)
+        lock_path = self._places.lock("environment", digest)
+        with HostLock(lock_path, deadline_s=_BUILD_DEADLINE_S, files=self._files):
+            found = self.find(digest)
+            return found if found is not None else self._build(digest, lock, interpreter, store)
+
+    def _build(self, digest: str, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
+        from rldlib.adapters.environments.installation import Installation
+        from rldlib.adapters.environments.skeletons import Skeletons
+
+        place = self._places.place("environment", digest)
+        beside = self._places.beside("environment", digest)
+        with ThreadPoolExecutor(_IMAGES_AT_ONCE, "rldlib-images") as pool:
+            images = list(pool.map(store.image, lock.wheels))
+        remove_tree(place, self._places.aside, files=self._files)
+        erase(beside)  # what a killed process left
+        try:
+            with storage_errors(beside):
+                skeleton = Skeletons(self._host_dir, files=self._files).of(interpreter)
+                beside.mkdir(parents=True)
+                skeleton.lay_out(str(beside), files=self._files)
+                installation = Installation(beside, place, skeleton, files=self._files)
+                for wheel, image in zip(lock.wheels, images, strict=True):
+                    installation.install(wheel, image, store)
+                write_file(str(beside / ENVIRONMENT_MARKER), _marker(lock, interpreter), files=self._files)
+            publish_folder(beside, place, files=self._files)
+        finally:
+            erase(beside)
+        return place
+
+
+def _marker(lock: Lock, interpreter: Interpreter) -> bytes:
+    content = {
+        "service": lock.service,
+        "version": lock.version,
+        "lock": lock.digest,
+        "interpreter": str(interpreter),
+        "wheels": {wheel.filename: wheel.sha256 for wheel in lock.wheels},
+    }
+    return json.dumps(content, indent=1).encode()

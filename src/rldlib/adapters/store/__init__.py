@@ -1,0 +1,268 @@
+"""Verified wheels, unpacked images and data by sha256. `rldlib.values.places` says where.
+
+Nothing in the store is ever linked to from elsewhere: what leaves it is
+copied, and compared with its hash on the way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, cast
+
+from rldlib.adapters.files import (
+    REAL,
+    HostLock,
+    erase,
+    flush_path,
+    mapped,
+    publish_folder,
+    remove_tree,
+    storage_errors,
+    write_file,
+)
+from rldlib.adapters.store.receiving import Receiver
+from rldlib.errors import MismatchError, StorageError, WheelRefusedError
+from rldlib.reporter import Reporter
+from rldlib.rules.gate import excused
+from rldlib.rules.inspection import Inspection
+from rldlib.values.image import MANIFEST_NAME, TREE_NAME, DamagedImageError, Image, ImageFile
+from rldlib.values.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from rldlib.adapters.files import FileSystem
+    from rldlib.ports import Source
+    from rldlib.rules.archive import Data, Member
+    from rldlib.values.lock import LockedWheel
+    from rldlib.values.places import Kind
+
+# How long another process may fetch, or unpack, the same thing before we say so.
+_FETCH_DEADLINE_S: Final = 1800
+_UNPACK_DEADLINE_S: Final = 600
+_THREADS: Final = min(4, os.cpu_count() or 1)
+# So much more than was promised is read, so that a file that grew is told as that.
+_SLACK_BYTES: Final = 1024 * 1024
+_READ_ONLY: Final = 0o444
+# A hash becomes a file name.
+_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
+
+
+class Store:
+    """See `rldlib.ports.Store`."""
+
+    def __init__(
+        self,
+        root: Path,
+        reporter: Reporter | None = None,
+        allow: Collection[str] = frozenset(),
+        *,
+        files: FileSystem = REAL,
+    ) -> None:
+        """Name the store; nothing is made before something is kept.
+
+        Args:
+            root: The daemon's root.
+            reporter: Told when something damaged was found.
+            allow: The host's exceptions from the gate, each ``sha256:KIND``.
+            files: The file system.
+        """
+        self._places = Places(root)
+        self._reporter = reporter or Reporter()
+        self._allow = frozenset(allow)
+        self._files = files
+        self._sources: dict[str, Source] = {}
+        # What was verified, by what would change with its content.
+        self._verified: dict[Path, tuple[int, int, int]] = {}
+
+    def wheel(self, sha256: str) -> Path | None:
+        """See `Store.wheel`. One that is damaged is removed, and so no longer there."""
+        return self._kept("wheel", sha256)
+
+    def add(self, wheel: LockedWheel, source: Source) -> Path:
+        """See `Store.add`."""
+        self._sources[wheel.sha256] = source
+        present = self.wheel(wheel.sha256)
+        if present is not None:
+            return present
+
+        def fetch(into: BinaryIO) -> bool:
+            source.fetch(wheel.locator, into, max_bytes=wheel.size + _SLACK_BYTES)
+            return True
+
+        path = self._receive("wheel", wheel.sha256, wheel.size, wheel.filename, fetch)
+        if path is None:
+            raise RuntimeError("a fetched wheel has no path")
+        return path
+
+    def blob(self, sha256: str, size: int, source: Source) -> Path | None:
+        """See `Store.blob`."""
+
+        def fetch(into: BinaryIO) -> bool:
+            return source.blob(sha256, into, max_bytes=size + _SLACK_BYTES)
+
+        return self._kept("blob", sha256) or self._receive("blob", sha256, size, f"data {sha256}", fetch)
+
+    def image(self, wheel: LockedWheel) -> Path:
+        """See `Store.image`."""
+        place = self._places.place("image", wheel.sha256)
+        if not _is_complete(place):
+            with self._locked("image", wheel.sha256):
+                if not _is_complete(place):
+                    self._unpack(wheel, place)
+        return place
+
+    def renew(self, wheel: LockedWheel) -> Path:
+        """See `Store.renew`."""
+        place = self._places.place("image", wheel.sha256)
+        with self._locked("image", wheel.sha256):
+            # Another process may have renewed it already.
+            if not _is_intact(place):
+                self._reporter.noted(wheel.name, f"{place} was damaged; it is unpacked again")
+                self._unpack(wheel, place)
+        return place
+
+    # --- files by their hash ---------------------------------------------------------
+
+    def _kept(self, kind: Kind, sha256: str) -> Path | None:
+        if not _SHA256.match(sha256):
+            raise MismatchError(f"the hash of a {kind}", "64 hexadecimal digits", repr(sha256))
+        path = self._places.place(kind, sha256)
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise StorageError(str(path), exc.strerror or str(exc)) from exc
+        mark = found.st_ino, found.st_size, found.st_mtime_ns
+        if self._verified.get(path) == mark:
+            return path
+        with mapped(path) as data:
+            intact = hashlib.sha256(data).hexdigest() == sha256
+        if intact:
+            self._verified[path] = mark
+            return path
+        self._reporter.noted("", f"{path} was damaged; it is removed")
+        remove_tree(path, self._places.aside, files=self._files)
+        return None
+
+    def _receive(
+        self, kind: Kind, sha256: str, size: int, what: str, fetch: Callable[[BinaryIO], bool]
+    ) -> Path | None:
+        place, beside = self._places.place(kind, sha256), self._places.beside(kind, sha256)
+        with self._locked(kind, sha256):
+            present = self._kept(kind, sha256)
+            if present is not None:
+                return present
+            with storage_errors(beside):
+                self._places.aside.mkdir(parents=True, exist_ok=True)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                erase(beside)  # what a killed process left
+            try:
+                with Receiver(beside, size, sha256, what, files=self._files) as into:
+                    if not fetch(cast("BinaryIO", into)):
+                        return None
+                    into.finish()
+                with storage_errors(place):
+                    self._files.rename(str(beside), str(place))
+                    flush_path(str(place.parent), files=self._files)
+                    found = place.stat()
+            finally:
+                erase(beside)
+            self._verified[place] = found.st_ino, found.st_size, found.st_mtime_ns
+        return place
+
+    def _locked(self, kind: Kind, key: str) -> HostLock:
+        deadline_s = _UNPACK_DEADLINE_S if kind == "image" else _FETCH_DEADLINE_S
+        return HostLock(self._places.lock(kind, key), deadline_s=deadline_s, files=self._files)
+
+    # --- images ----------------------------------------------------------------------
+
+    def _unpack(self, wheel: LockedWheel, place: Path) -> None:
+        """Check and unpack in one pass; the caller holds the image's lock."""
+        path = self._present(wheel)
+        beside = self._places.beside("image", wheel.sha256)
+        remove_tree(place, self._places.aside, files=self._files)
+        erase(beside)
+        try:
+            with mapped(path) as data, storage_errors(beside):
+                beside.mkdir(parents=True)
+                image = self._checked(data, wheel, str(beside / TREE_NAME))
+                write_file(str(beside / MANIFEST_NAME), image.dump(), mode=_READ_ONLY, files=self._files)
+            publish_folder(beside, place, files=self._files)
+        finally:
+            erase(beside)
+
+    def _present(self, wheel: LockedWheel) -> Path:
+        path = self.wheel(wheel.sha256)
+        source = self._sources.get(wheel.sha256)
+        if path is None and source is not None:
+            path = self.add(wheel, source)
+        if path is None:
+            missing = self._places.place("wheel", wheel.sha256)
+            raise StorageError(
+                str(missing), f"{wheel.filename} is missing or was damaged; it must be fetched again"
+            )
+        return path
+
+    def _checked(self, data: Data, wheel: LockedWheel, tree: str) -> Image:
+        inspection = Inspection(data, wheel.filename)
+        self._refuse(inspection, wheel)
+        self._files.make_folder(tree)
+        for folder in _folders(inspection.members):
+            self._files.make_folder(f"{tree}/{folder}")
+
+        def unpack(member: Member) -> ImageFile | None:
+            return self._write(inspection, member, f"{tree}/{member.name}")
+
+        with ThreadPoolExecutor(_THREADS, "rldlib-unpack") as pool:
+            written = list(pool.map(unpack, inspection.members))
+        self._refuse(inspection, wheel)
+        return inspection.image([file for file in written if file is not None])
+
+    def _write(self, inspection: Inspection, member: Member, path: str) -> ImageFile | None:
+        fd = self._files.create(path, _READ_ONLY)
+        try:
+            file = inspection.verify(member, lambda chunk: self._files.write(fd, chunk))
+            self._files.begin_flush(fd)
+        finally:
+            os.close(fd)
+        return file
+
+    def _refuse(self, inspection: Inspection, wheel: LockedWheel) -> None:
+        faults = excused(inspection.faults, wheel.sha256, self._allow)
+        if faults:
+            raise WheelRefusedError(wheel.filename, [str(fault) for fault in faults])
+
+
+def _folders(members: Collection[Member]) -> list[str]:
+    """Every folder that a file needs, outer ones first."""
+    found: set[str] = set()
+    for member in members:
+        folder = member.name.rpartition("/")[0]
+        while folder and folder not in found:
+            found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return sorted(found)
+
+
+def _is_complete(place: Path) -> bool:
+    return (place / MANIFEST_NAME).exists()
+
+
+def _is_intact(place: Path) -> bool:
+    """Whether every file of an image is what its manifest says."""
+    try:
+        image = Image.parse((place / MANIFEST_NAME).read_bytes())
+        for file in image.files:
+            with (place / TREE_NAME / file.path).open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
+                    return False
+    except (OSError, DamagedImageError):
+        return False
+    return True

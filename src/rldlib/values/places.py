@@ -1,0 +1,77 @@
+"""Where everything of one root lies. Names only; nothing here touches the disk.
+
+```
+store/wheels/sha256/HEX      a wheel as it was fetched, by the hash of the file
+store/images/HEX/tree/       the same wheel unpacked, after the gate
+store/images/HEX/image.json  what lies in the tree, with the hash of every file
+store/blobs/sha256/HEX       a data resource
+environments/DIGEST/         a virtualenv, complete; its marker is written last
+locks/KIND-XX                locks, never removed: one for each first byte of a hash
+tmp/KIND-KEY                 being built by whoever holds the lock of that kind and key
+tmp/gone-*                   renamed aside, being removed by anyone
+```
+
+What has its name is complete: it was built in ``tmp``, flushed, and renamed.
+Locks are taken in the order of `KINDS`, one of each kind at most by one thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Kind = Literal["environment", "image", "wheel", "blob"]
+KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+ENVIRONMENT_MARKER: Final = "rldlib-environment.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The paths of one root.
+
+    Attributes:
+        root: Its absolute path.
+    """
+
+    root: Path
+
+    def folder(self, kind: Kind) -> Path:
+        """Where all things of a kind lie."""
+        match kind:
+            case "environment":
+                return self.root / "environments"
+            case "image":
+                return self.root / "store" / "images"
+            case "wheel":
+                return self.root / "store" / "wheels" / "sha256"
+            case "blob":
+                return self.root / "store" / "blobs" / "sha256"
+
+    def place(self, kind: Kind, key: str) -> Path:
+        """Where one thing lies once it is complete."""
+        return self.folder(kind) / key
+
+    def beside(self, kind: Kind, key: str) -> Path:
+        """Where it is built; only the holder of its lock may look there."""
+        return self.aside / f"{kind}-{key}"
+
+    def lock(self, kind: Kind, key: str) -> Path:
+        """Its lock. Keys share 256 locks of a kind, so that their number has a bound."""
+        return self.root / "locks" / f"{kind}-{key[:2]}"
+
+    @property
+    def aside(self) -> Path:
+        """Where things are built and removed, on the same file system as their places."""
+        return self.root / "tmp"
+
+
+def built_thing(name: str) -> tuple[Kind, str] | None:
+    """The kind and key of an entry of `Places.aside`; None where it is being removed."""
+    kind, _, key = name.partition("-")
+    for known in KINDS:
+        if kind == known and key:
+            return known, key
+    return None
