@@ -17,6 +17,7 @@ MAX_LINES = 320
 # Longer, each with its reason.
 LONG = {
     "errors.py": "one list of every error a caller can see; most of it is documentation",
+    "ports.py": "every port of a daemon; nothing but signatures and what they promise",
 }
 
 # What a daemon may know of: everything that does not touch the outside world.
@@ -51,6 +52,7 @@ MAY_IMPORT = {
 # Names that only type checkers read, beyond the rows above.
 MAY_NAME = {
     "errors": {"values"},
+    "hooks": {"plugin"},
 }
 # Adapters never import each other, but for these, which own no dependency or serve one room.
 SHARED_ADAPTERS = {
