@@ -204,7 +204,7 @@ def convert(schema: Mapping[str, Any], plain: Any, path: str = "") -> Any:
             for name, item in plain.items()
         }
     if isinstance(plain, list):
-        prefix, rest = _list(schema.get("prefixItems")), schema.get("items", {})
+        prefix, rest = _list(schema.get("prefixItems")), schema.get("items") or {}
         return [
             convert(prefix[index] if index < len(prefix) else rest, item, f"{path}[{index}]")
             for index, item in enumerate(plain)
@@ -268,32 +268,38 @@ def plain(value: Any) -> Any:
     """
     if value is None or type(value) in {bool, int, float, str}:
         return value
-    if isinstance(value, Enum):
-        return plain(value.value)
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (Decimal, UUID)):
-        return str(value)
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    if isinstance(value, dt.timedelta):
-        return _iso(value)
-    if isinstance(value, memoryview) and (value.format != "B" or value.ndim != 1):
-        return value.tolist()
-    if isinstance(value, _BYTES):
-        return {_BASE64: base64.b64encode(value).decode("ascii")}
+    for kinds, write in _WRITERS:
+        if isinstance(value, kinds):
+            return write(value)
     if _is_instance(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if hasattr(value, "tolist"):  # numpy's arrays and scalars
         return plain(value.tolist())
-    if isinstance(value, (bool, int, float, str)):
-        return next(kind(value) for kind in (int, float, str) if isinstance(value, kind))
     raise TypeError(f"JSON has nothing for a {type(value).__name__}")
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, memoryview) and (value.format != "B" or value.ndim != 1):
+        return value.tolist()
+    return {_BASE64: base64.b64encode(value).decode("ascii")}
 
 
 def _iso(value: dt.timedelta) -> str:
     sign, value = ("-", -value) if value < dt.timedelta() else ("", value)
     seconds = Decimal(value.seconds) + Decimal(value.microseconds) / 1_000_000
     return f"{sign}P{value.days}DT{seconds.normalize() if value.microseconds else value.seconds}S"
+
+
+# The first that fits: an enumeration may be a str as well.
+_WRITERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: plain(value.value)),
+    (dict, lambda value: {str(key): plain(item) for key, item in value.items()}),
+    ((list, tuple), lambda value: [plain(item) for item in value]),
+    ((Decimal, UUID), str),
+    ((dt.date, dt.time), lambda value: value.isoformat()),
+    (dt.timedelta, _iso),
+    (_BYTES, _bytes),
+    (int, int),
+    (float, float),
+    (str, str.__str__),
+)
