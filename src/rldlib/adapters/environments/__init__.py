@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -74,6 +73,8 @@ class Environments:
             return found if found is not None else self._build(digest, lock, interpreter, store)
 
     def _build(self, digest: str, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
+        from concurrent.futures import ThreadPoolExecutor
+
         from rldlib.adapters.environments.installation import Installation
         from rldlib.adapters.environments.skeletons import Skeletons
 

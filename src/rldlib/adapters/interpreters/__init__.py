@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from rldlib.adapters.files import replace_atomically
@@ -68,6 +67,8 @@ class Interpreters:
         return found
 
     def _ask(self, paths: Mapping[str, str]) -> dict[str, Any]:
+        from concurrent.futures import ThreadPoolExecutor
+
         from rldlib.adapters.interpreters.asking import ask
 
         def answer(path: str) -> dict[str, Any]:

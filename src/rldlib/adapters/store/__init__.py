@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, cast
 
 from rldlib.adapters.files import (
@@ -23,11 +22,8 @@ from rldlib.adapters.files import (
     storage_errors,
     write_file,
 )
-from rldlib.adapters.store.receiving import Receiver
 from rldlib.errors import MismatchError, StorageError, WheelRefusedError
 from rldlib.reporter import Reporter
-from rldlib.rules.gate import excused
-from rldlib.rules.inspection import Inspection
 from rldlib.values.image import MANIFEST_NAME, TREE_NAME, DamagedImageError, Image, ImageFile
 from rldlib.values.places import Places
 
@@ -39,6 +35,7 @@ if TYPE_CHECKING:
     from rldlib.adapters.files import FileSystem
     from rldlib.ports import Source
     from rldlib.rules.archive import Data, Member
+    from rldlib.rules.inspection import Inspection
     from rldlib.values.lock import LockedWheel
     from rldlib.values.places import Kind
 
@@ -154,6 +151,8 @@ class Store:
     def _receive(
         self, kind: Kind, sha256: str, size: int, what: str, fetch: Callable[[BinaryIO], bool]
     ) -> Path | None:
+        from rldlib.adapters.store.receiving import Receiver
+
         place, beside = self._places.place(kind, sha256), self._places.beside(kind, sha256)
         with self._locked(kind, sha256):
             present = self._kept(kind, sha256)
@@ -211,6 +210,10 @@ class Store:
         return path
 
     def _checked(self, data: Data, wheel: LockedWheel, tree: str) -> Image:
+        from concurrent.futures import ThreadPoolExecutor
+
+        from rldlib.rules.inspection import Inspection
+
         inspection = Inspection(data, wheel.filename)
         self._refuse(inspection, wheel)
         self._files.make_folder(tree)
@@ -235,6 +238,8 @@ class Store:
         return file
 
     def _refuse(self, inspection: Inspection, wheel: LockedWheel) -> None:
+        from rldlib.rules.gate import excused
+
         faults = excused(inspection.faults, wheel.sha256, self._allow)
         if faults:
             raise WheelRefusedError(wheel.filename, [str(fault) for fault in faults])

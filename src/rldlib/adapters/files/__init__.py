@@ -1,0 +1,29 @@
+"""The file system as the store and the environments use it, safe against crashes.
+
+What is written lies beside its place first, in the same tree, is flushed, and
+is renamed into place: a reader sees all of it or nothing, after a kill and
+after a power cut. Everything that can fail goes through `FileSystem`, so that
+a test can make each call fail.
+"""
+
+from __future__ import annotations
+
+from rldlib.adapters.files.folders import erase, flush_tree, publish_folder, remove_tree
+from rldlib.adapters.files.locks import HostLock
+from rldlib.adapters.files.single import flush_path, mapped, replace_atomically, write_file
+from rldlib.adapters.files.system import REAL, FileSystem, storage_errors
+
+__all__ = [
+    "REAL",
+    "FileSystem",
+    "HostLock",
+    "erase",
+    "flush_path",
+    "flush_tree",
+    "mapped",
+    "publish_folder",
+    "remove_tree",
+    "replace_atomically",
+    "storage_errors",
+    "write_file",
+]

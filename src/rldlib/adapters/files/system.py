@@ -1,0 +1,93 @@
+"""The calls of the file system that may fail, as a port of their own."""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from rldlib.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_FICLONE: Final = 0x40049409
+# sync_file_range(2): start writing, do not wait.
+_SYNC_FILE_RANGE_WRITE: Final = 2
+
+
+class FileSystem:
+    """The calls that may fail, one method each, every one raising `OSError`."""
+
+    def create(self, path: str, mode: int = 0o666) -> int:
+        """Open a file that must not be there yet."""
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+
+    def write(self, fd: int, data: bytes | memoryview) -> None:
+        """Write all of it."""
+        written = os.write(fd, data)
+        while written < len(data):
+            written += os.write(fd, memoryview(data)[written:])
+
+    def begin_flush(self, fd: int) -> None:
+        """Let the disk begin, so that the later `flush` waits less. Never fails: it is a hint."""
+        _begin_flush()(fd)
+
+    def flush(self, fd: int) -> None:
+        """Wait until a file, or a folder's entries, are on the disk."""
+        os.fsync(fd)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder that must not be there yet."""
+        os.mkdir(path)  # noqa: PTH102 - a thousand times a build
+
+    def link(self, target: str, path: str) -> None:
+        """Make a symbolic link."""
+        os.symlink(target, path)  # noqa: PTH211 - strings, as above
+
+    def clone(self, source: int, target: int) -> None:
+        """Share the blocks of a file, copied by whoever writes first; `OSError` where that is unknown."""
+        fcntl.ioctl(target, _FICLONE, source)
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename within one file system; a file at `target` is replaced."""
+        os.rename(source, target)  # noqa: PTH104 - strings, as above
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        os.unlink(path)  # noqa: PTH108 - strings, as above
+
+    def lock(self, fd: int) -> bool:
+        """Take a lock if nobody has it."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+REAL: Final = FileSystem()
+
+
+@contextmanager
+def storage_errors(path: Path | str) -> Iterator[None]:
+    """Turn each `OSError` into a `StorageError` with the path and the system's words."""
+    try:
+        yield
+    except OSError as exc:
+        raise StorageError(str(exc.filename or path), exc.strerror or str(exc)) from exc
+
+
+@functools.cache
+def _begin_flush() -> Callable[[int], object]:
+    """sync_file_range, where the C library has it: fsync then finds the blocks on their way."""
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if call is None:
+        return lambda _: None
+    call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return lambda fd: call(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
