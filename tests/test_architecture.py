@@ -54,6 +54,11 @@ MAY_NAME = {
     "errors": {"values"},
     "hooks": {"plugin"},
 }
+# Single modules that may import more, each with its reason.
+MAY_ALSO_IMPORT = {
+    "adapters/spawner.py": ({"worker"}, "starts that program: where it lies, and what it is given"),
+    "adapters/spawner_process.py": ({"worker"}, "starts that program, and speaks its words"),
+}
 # Adapters never import each other, but for these, which own no dependency or serve one room.
 SHARED_ADAPTERS = {
     "files": "atomic writes and locks of files: the standard library's, owned by nobody else",
@@ -65,7 +70,10 @@ FAMILIES = (
     {"index", "index_files", "http", "http_reading"},  # an index is what its client reads
     {"resolving", "resolution", "prefetching", "pinning", "pip_resolving"},
     {"stamping", "repacking", "building"},
-    {"spawner", "channel", "calls", "line", "outgoing", "io_loop", "memory"},
+    {
+        *("spawner", "spawner_process", "worker", "liveness"),
+        *("channel", "calls", "line", "outgoing", "io_loop", "memory"),
+    },
 )
 # Lives in the worker and needs nothing but the standard library (pluggy is mounted for hooks alone).
 WORKER_SIDE = ("errors", "hooks", "plugin", "wire", "worker")
