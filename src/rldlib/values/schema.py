@@ -204,7 +204,8 @@ def convert(schema: Mapping[str, Any], plain: Any, path: str = "") -> Any:
             for name, item in plain.items()
         }
     if isinstance(plain, list):
-        prefix, rest = _list(schema.get("prefixItems")), schema.get("items") or {}
+        prefix: list[Any] = _list(schema.get("prefixItems"))
+        rest: Any = schema.get("items")
         return [
             convert(prefix[index] if index < len(prefix) else rest, item, f"{path}[{index}]")
             for index, item in enumerate(plain)
