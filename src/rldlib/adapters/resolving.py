@@ -46,7 +46,7 @@ class Resolving:
         Args:
             policy: Whether previews are taken, whether pip is asked always, and how many threads ask.
             reporter: Told when a wheel is passed over, and when pip is asked.
-            fallback: Asked where this one gives up; None lets the error out.
+            fallback: Asked where this one gives up; None is pip.
             max_rounds: Steps after which it gives up.
         """
         self._policy = policy or Policy()
@@ -62,19 +62,23 @@ class Resolving:
         Raises:
             WheelRefusedError: The carrier itself is no wheel.
         """
-        if self._policy.resolver == "pip" and self._fallback is not None:
-            return self._fallback.lock(service, carrier, interpreter, source)
+        if self._policy.resolver == "pip":
+            return self._ask_pip().lock(service, carrier, interpreter, source)
         try:
             wheels = self._resolve(service, carrier, interpreter, source)
-        except ResolutionTooDeep as exc:
-            if self._fallback is None:
-                reason = f"no answer within {self._max_rounds:,} steps; narrow the service's requirements"
-                raise UnsatisfiableError(service, [reason]) from exc
+        except ResolutionTooDeep:
             self._reporter.noted(
                 service, f"resolving took more than {self._max_rounds:,} steps: pip is asked"
             )
-            return self._fallback.lock(service, carrier, interpreter, source)
+            return self._ask_pip().lock(service, carrier, interpreter, source)
         return locked(service, carrier, wheels, interpreter, source, threads=self._policy.downloads)
+
+    def _ask_pip(self) -> Resolver:
+        if self._fallback is not None:
+            return self._fallback
+        from rldlib.adapters.pip_resolving import PipResolving
+
+        return PipResolving(self._policy, self._reporter)
 
     def _resolve(
         self, service: str, carrier: WheelFile, interpreter: Interpreter, source: Source
