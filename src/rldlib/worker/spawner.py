@@ -31,8 +31,10 @@ import sys
 from typing import Any
 
 if __name__ == "__main__":
-    # Started without site, by path: let it find its own package, after the standard library.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+    # Started by path: mount the package from here, without running the `__init__` that is the host's.
+    _package = type(sys)("rldlib")
+    _package.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+    sys.modules["rldlib"] = _package
 
 from rldlib.worker.containment import Wakeup, adopt_orphans, end_descendants, reap
 from rldlib.worker.guard import KILL, TERM, Guard
