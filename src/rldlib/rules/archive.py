@@ -9,7 +9,6 @@ header, one member or the directory, and what is said twice is said alike.
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -34,6 +33,8 @@ _EXTRA = struct.Struct("<HH")
 _FULL_16: Final = 0xFFFF
 _FULL_32: Final = 0xFFFFFFFF
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000
+# 4.5 is that of zip64 (section 4.4.3.2); later ones are for what is refused.
+_NEWEST_VERSION: Final = 45
 _DESCRIPTOR: Final = 0x0008
 _UTF8: Final = 0x0800
 _ZIP64: Final = 0x0001
@@ -177,7 +178,9 @@ def _members(data: Data, count: int, start: int, end: int, faults: list[Fault]) 
 
 
 def _member(data: Data, fields: Sequence[int], raw: bytes, extra: bytes, faults: list[Fault]) -> Member:
-    (_, _, _, flags, method, time, date, crc, packed, size, _, _, comment, disk, _, external, header) = fields
+    (_, _, needed, flags, method, time, date, crc, packed, size, _, _, comment, disk, _, external, header) = (
+        fields
+    )
     name = _name(raw, flags, faults)
     size, packed, header = _widened((size, packed, header), extra, name, faults)
     if comment:
@@ -186,6 +189,8 @@ def _member(data: Data, fields: Sequence[int], raw: bytes, extra: bytes, faults:
         faults.append(Fault("multi-disk", f"{name}: is said to lie on disk {disk}"))
     if flags & _ENCRYPTED:
         faults.append(Fault("encrypted", f"{name}: is encrypted"))
+    if needed > _NEWEST_VERSION:
+        faults.append(Fault("compression", f"{name}: needs version {needed / 10:g} of the format"))
     if method not in {STORED, DEFLATED}:
         faults.append(Fault("compression", f"{name}: is packed by method {method}; only 0 and 8 are read"))
     if method == STORED and packed != size:
@@ -226,7 +231,7 @@ def _name(raw: bytes, flags: int, faults: list[Fault]) -> str:
 def _local(data: Data, header: int, told: tuple[int, ...], raw: bytes, name: str, faults: list[Fault]) -> int:
     """Compare the local header with the directory, and return where the data begins."""
     fields = _LOCAL.unpack_from(data, header)
-    flags, method, time, date, crc, packed, size, name_length, extra_length = fields[2:]
+    needed, flags, method, time, date, crc, packed, size, name_length, extra_length = fields[1:]
     names = header + _LOCAL.size
     start: int = names + name_length + extra_length
     if bytes(data[names : names + name_length]) != raw:
@@ -237,6 +242,8 @@ def _local(data: Data, header: int, told: tuple[int, ...], raw: bytes, name: str
     # With a data descriptor the sizes were not known yet; the descriptor is compared instead.
     if flags & _DESCRIPTOR and found[4:] == (0, 0, 0):
         found = (*found[:4], *told[4:])
+    if needed > _NEWEST_VERSION:
+        faults.append(Fault("compression", f"{name}: needs version {needed / 10:g} of the format"))
     if found != told:
         faults.append(Fault("local-mismatch", f"{name}: the local header and the directory differ"))
     return start
@@ -304,6 +311,6 @@ def _is_descriptor(found: bytes, length: int, member: Member) -> bool:
     told = (member.crc, member.packed, member.size)
     layouts = {12: "<III", 16: "<4xIII", 20: "<IQQ", 24: "<4xIQQ"}
     layout = layouts.get(length)
-    if layout is None or len(found) != length or ("4x" in layout and not re.match(rb"PK\7\x08", found)):
+    if layout is None or len(found) != length or ("4x" in layout and not found.startswith(b"PK\7\x08")):
         return False
     return struct.unpack(layout, found) == told

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EXCUSABLE: Final = frozenset(
     {"pth-file", "sitecustomize", "stdlib-shadow", "script-name", "data-target", "ratio", "too-large"}
 )
+UNBOUNDED: Final = frozenset({"ratio", "too-large"})
 # Packages of language toolchains reach some 60,000 files; beyond it lies only harm to the file system.
 MAX_MEMBERS: Final = 200_000
 MAX_TOTAL_BYTES: Final = 16 * 1024**3
