@@ -22,7 +22,7 @@ LONG = {
 
 # What a daemon may know of: everything that does not touch the outside world.
 _INSIDE = {"values", "rules", "ports", "errors", "reporter"}
-_DAEMON = {"journey", "outside", "offers", "preparation", "handle", "supervisor", "daemon"}
+_DAEMON = {"journey", "later", "outside", "offers", "preparation", "handle", "supervisor", "daemon"}
 
 # A room is a folder of the package, or a module beside them. Each row: who may be imported from it.
 MAY_IMPORT = {
@@ -36,11 +36,12 @@ MAY_IMPORT = {
     "rules": {"values", "errors"},
     "ports": {"values", "errors"},
     "journey": _INSIDE,
+    "later": _INSIDE,
     "outside": _INSIDE,
     "offers": _INSIDE | {"journey", "outside"},
     "preparation": _INSIDE | {"journey", "outside", "offers"},
     "handle": _INSIDE | {"wire"},
-    "supervisor": _INSIDE | {"handle"},
+    "supervisor": _INSIDE | {"handle", "later"},
     "daemon": _INSIDE | _DAEMON,
     "adapters": _INSIDE | {"wire"},
     "defaults": _INSIDE | _DAEMON | {"adapters"},
@@ -72,7 +73,7 @@ FAMILIES = (
     {"stamping", "repacking", "building"},
     {
         *("spawner", "spawner_process", "worker", "liveness"),
-        *("channel", "calls", "line", "outgoing", "io_loop", "memory"),
+        *("channel", "calls", "line", "outgoing", "io_loop", "memory", "stream"),
     },
 )
 # Lives in the worker and needs nothing but the standard library (pluggy is mounted for hooks alone).
