@@ -90,6 +90,7 @@ def source(
 def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Reporter) -> Outside:
     """Every port of a daemon, filled with its real adapter."""
     from rldlib.adapters import pylock
+    from rldlib.adapters.collection import Remains
     from rldlib.adapters.environments import Environments
     from rldlib.adapters.holdings import Holdings
     from rldlib.adapters.host_directory import host_directory
@@ -98,7 +99,6 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
     from rldlib.adapters.placing import Placing
     from rldlib.adapters.probe import Probe
     from rldlib.adapters.promises import Promises
-    from rldlib.adapters.collection import Remains
     from rldlib.adapters.resolving import Resolving
     from rldlib.adapters.scores import Scores
     from rldlib.adapters.spawner import WorkerHost

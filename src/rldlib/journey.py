@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rldlib.errors import RldlibError, as_mapping
+from rldlib.errors import RldlibError, UsageError, as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,8 @@ class Journey:
         """Record how the journey ended, whether well or in an error."""
         try:
             yield self
+        except UsageError:
+            raise  # nothing was decided: the wish itself was none
         except RldlibError as exc:
             journal.record(self.service, "refused", {**self.facts, **as_mapping(exc), "steps": self.steps})
             raise

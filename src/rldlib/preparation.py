@@ -116,7 +116,9 @@ class Preparation:
             )
         self._out.holdings.forget(service)
         others = [one.lock for name in self._out.holdings.services() for one in self._out.holdings.of(name)]
-        removed = self._out.remains.remove([one.lock for one in held], others, self._out.promises.living())
+        # Within the admission, so that nobody is promised what is being removed.
+        with self._out.promises.admission() as living:
+            removed = self._out.remains.remove([one.lock for one in held], others, living)
         return {"service": service, **removed}
 
     # --- the steps, in order -----------------------------------------------------
@@ -178,7 +180,11 @@ class Preparation:
             source = self._source_of(lock)
             with ThreadPoolExecutor(self._out.policy.downloads, "rldlib-fetch") as pool:
                 # Reading every result raises the first error; the pool ends before it leaves.
-                list(pool.map(lambda wheel: store.add(wheel, source), missing))
+                try:
+                    list(pool.map(lambda wheel: store.add(wheel, source), missing))
+                except MismatchError as exc:
+                    advice = f"If {source.identity} is right, 'rld release {lock.service}' drops the lock that pins it"
+                    raise MismatchError(exc.what, exc.expected, exc.actual, advice) from exc
         carrier = store.wheel(lock.carrier.sha256)
         found = self._out.read_profile(carrier) if carrier is not None else None
         if found != profile:

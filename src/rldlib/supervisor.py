@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from rldlib.ports import Items, Worker
     from rldlib.values.profile import HostSettings
 
+# What is left of a deadline when a worker is there at the last moment.
+_SHORTEST_S = 0.001
+
 
 class Supervisor:
     """See `rldlib.ports.Target`: the same service, whichever worker performs it now.
@@ -201,15 +204,14 @@ class Supervisor:
     def _perform(
         self, way: str, operation: str, arguments: Mapping[str, Any], deadline_s: float | None
     ) -> Any:
-        worker = self._worker
-        until = None
+        worker, left = self._worker, deadline_s
+        until = None if deadline_s is None else time.monotonic() + deadline_s
         while True:
             if worker is None:
-                if deadline_s is not None and until is None:
-                    until = time.monotonic() + deadline_s
                 worker = self._wait_for_worker(operation, deadline_s, until)
+                left = None if until is None else max(until - time.monotonic(), _SHORTEST_S)
             try:
-                return getattr(worker, way)(operation, arguments, _left(deadline_s, until))
+                return getattr(worker, way)(operation, arguments, left)
             except WorkerLostError as exc:
                 # Certainly not begun: sending it to the next worker repeats nothing.
                 if exc.executed is not False:
@@ -282,7 +284,3 @@ class Supervisor:
                     due = [later for later in due if later.is_past(now)]
             for later in due:
                 later.follow(self._perform)
-
-
-def _left(deadline_s: float | None, until: float | None) -> float | None:
-    return deadline_s if until is None else until - time.monotonic()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from rldlib.adapters.files import replace_atomically
+from rldlib.adapters.files import erase, replace_atomically
 from rldlib.errors import StorageError
 from rldlib.values.profile import PROFILE_NAME
 
@@ -41,6 +41,7 @@ class Holdings:
 
     def __init__(self, root: Path, *, read: Callable[[str], Lock], write: Callable[[Lock], str]) -> None:
         self._folder = root / "services"
+        self._logs = root / "logs"
         self._read = read
         self._write = write
 
@@ -69,8 +70,10 @@ class Holdings:
         return self._folder / lock.service / lock.version / f"{lock.interpreter}{_LOCK_SUFFIX}"
 
     def forget(self, service: str) -> bool:
-        """Drop every pin of a service; False where there was none."""
+        """Drop every pin of a service, and its log; False where there was no pin."""
         folder = self._folder / service
+        for log in self._logs.glob(f"{service}.log*"):
+            erase(log)
         if not folder.is_dir():
             return False
         try:

@@ -53,10 +53,18 @@ def run_room(options: argparse.Namespace) -> Outcome:
     probe = Probe(host, Policy(), Scores(host))
     root = defaults.root_directory(options.root)
     document = probe.host_facts(_interpreters()[0], root, Promises(host).living()).facts()
-    figures = [f"  {name:<18} {told(name, value)}" for name, value in document["room"].items() if value is not None]
+    figures = [
+        f"  {name:<18} {told(name, value)}" for name, value in document["room"].items() if value is not None
+    ]
     names = [f"  {name:<18} {', '.join(document[name]) or 'none'}" for name in ("hardware", "devices")]
     notes = [f"  {note}" for note in document["notes"]]
-    said = [f"room for a service on {document['interpreter']}", *figures, *names, "how the figures came about", *notes]
+    said = [
+        f"room for a service on {document['interpreter']}",
+        *figures,
+        *names,
+        "how the figures came about",
+        *notes,
+    ]
     return Outcome(document=document, text="\n".join(said))
 
 
@@ -71,9 +79,12 @@ def run_gc(options: argparse.Namespace) -> Outcome:
     from rldlib.adapters.promises import Promises
 
     root = defaults.root_directory(options.root)
-    collected = collect(root, Promises(host_directory()).living())
-    document = {"removed": [str(path) for path in collected.removed], "freed_bytes": collected.freed_bytes}
-    text = f"{len(document['removed'])} things removed, {collected.freed_bytes:,} bytes freed"
+    # Within the admission, so that nobody is promised what is being removed.
+    with Promises(host_directory()).admission() as living:
+        collected = collect(root, living)
+    removed = [str(path) for path in collected.removed]
+    document = {"removed": removed, "freed_bytes": collected.freed_bytes}
+    text = f"{len(removed)} things removed, {collected.freed_bytes:,} bytes freed"
     return Outcome(document=document, text=text)
 
 

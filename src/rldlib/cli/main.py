@@ -122,7 +122,14 @@ def _common() -> argparse.ArgumentParser:
 
 def _carried(given: argparse.Namespace) -> dict[str, object]:
     """The common options with their defaults: the command's own parser starts from them."""
-    defaults = {"root": None, "index_url": None, "wheels": None, "pre": False, "allow": [], "json": False}
+    defaults: dict[str, object] = {
+        "root": None,
+        "index_url": None,
+        "wheels": None,
+        "pre": False,
+        "allow": [],
+        "json": False,
+    }
     return {name: getattr(given, name, default) for name, default in defaults.items()}
 
 

@@ -20,7 +20,7 @@ from rldlib.values.request import parse_request
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from rldlib.handle import Handle
 
@@ -85,7 +85,7 @@ def run_call(options: argparse.Namespace) -> Outcome:
 
 
 def _perform(
-    handle: Handle, name: str, operation: dict[str, Any], arguments: dict[str, Any], deadline: float | None
+    handle: Handle, name: str, operation: Mapping[str, Any], arguments: dict[str, Any], deadline: float | None
 ) -> Any:
     if operation.get("kind") == "stream":
         return list(handle.stream(name, deadline=deadline, **arguments))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rldlib import defaults
 from rldlib.cli.outcome import Outcome
@@ -104,32 +104,35 @@ def configure_check(parser: argparse.ArgumentParser) -> None:
 
 def run_check(options: argparse.Namespace) -> Outcome:
     """Run the gate on each wheel; 5 if any is refused."""
-    rows = [_checked(path, frozenset(options.allow)) for path in options.files]
-    lines = [f"{row['wheel']}: {'accepted' if row['accepted'] else 'refused'}" for row in rows]
-    for position, row in reversed(list(enumerate(rows))):
-        lines[position + 1 : position + 1] = [f"  {fault}" for fault in row["faults"]]
-    refused = any(not row["accepted"] for row in rows)
+    rows: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for path in options.files:
+        faults = _faults(path, frozenset(options.allow))
+        rows.append({"wheel": str(path), "accepted": not faults, "faults": faults})
+        lines += [f"{path}: {'refused' if faults else 'accepted'}", *(f"  {fault}" for fault in faults)]
+    refused = any(row["faults"] for row in rows)
     return Outcome(document=rows, text="\n".join(lines), status=IntegrityError.exit_status if refused else 0)
 
 
-def _checked(path: Path, allow: frozenset[str]) -> dict[str, object]:
+def _faults(path: Path, allow: frozenset[str]) -> list[str]:
     from rldlib.adapters.gate import inspect
     from rldlib.adapters.stamping import read_profile
 
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
     faults = [str(fault) for fault in inspect(path, allow=allow)]
-    if not faults:
+    if faults:
+        return faults
+    try:
+        data = read_profile(path)
         # A wheel without a profile is fine: most wheels are no service.
-        try:
-            data = read_profile(path)
-            if data is not None:
-                parse_profile(data, source=path.name)
-        except ProfileError as exc:
-            faults = [f"profile: {issue}" for issue in exc.issues]
-        except WheelRefusedError as exc:
-            faults = list(exc.faults)
-    return {"wheel": str(path), "accepted": not faults, "faults": faults}
+        if data is not None:
+            parse_profile(data, source=path.name)
+    except ProfileError as exc:
+        return [f"profile: {issue}" for issue in exc.issues]
+    except WheelRefusedError as exc:
+        return list(exc.faults)
+    return []
 
 
 def configure_index(parser: argparse.ArgumentParser) -> None:
