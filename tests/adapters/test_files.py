@@ -1,0 +1,237 @@
+"""Atomic files and folders, and locks that die with their holder."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from rldlib.adapters.files import (
+    HostLock,
+    erase,
+    mapped,
+    publish_folder,
+    remove_tree,
+    replace_atomically,
+    write_file,
+)
+from rldlib.errors import StorageError
+from tests.store.faulty import FaultyFileSystem
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from rldlib.adapters.files import HostLock
+with HostLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock ``tmp_path / "lock"``."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "deep" / "file"
+    replace_atomically(path, b"old")
+    replace_atomically(path, b"new")
+
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
+@pytest.mark.parametrize("call", ["create", "write", "flush", "rename"])
+def test_a_replacement_that_fails_leaves_the_old_file(call, number, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    with pytest.raises(StorageError) as told:
+        replace_atomically(path, b"new", files=FaultyFileSystem(call, number=number))
+
+    assert str(tmp_path) in told.value.path
+    assert told.value.reason == os.strerror(number)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_readers_see_the_old_or_the_new_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    contents = {bytes([letter]) * 50_000 for letter in b"ab"}
+    replace_atomically(path, b"a" * 50_000)
+    stop = threading.Event()
+    seen = set()
+
+    def read():
+        while not stop.is_set():
+            seen.add(path.read_bytes())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for round_ in range(20):
+        replace_atomically(path, (b"a" if round_ % 2 else b"b") * 50_000)
+    stop.set()
+    reader.join()
+
+    assert seen <= contents
+
+
+def test_a_folder_is_published_whole(tmp_path):
+    beside = tmp_path / "tmp" / "thing"
+    (beside / "inner").mkdir(parents=True)
+    for number in range(40):
+        write_file(str(beside / "inner" / str(number)), b"content")
+
+    publish_folder(beside, tmp_path / "things" / "key")
+
+    assert not beside.exists()
+    assert len(list((tmp_path / "things" / "key" / "inner").iterdir())) == 40
+
+
+@pytest.mark.parametrize("call", ["flush", "rename"])
+def test_a_folder_that_cannot_be_flushed_or_renamed_is_not_published(call, tmp_path):
+    beside = tmp_path / "thing"
+    beside.mkdir()
+    write_file(str(beside / "file"), b"content")
+
+    with pytest.raises(StorageError, match="No space left"):
+        publish_folder(beside, tmp_path / "things" / "key", files=FaultyFileSystem(call))
+
+    assert not (tmp_path / "things" / "key").exists()
+
+
+def test_a_temporary_folder_on_another_file_system_is_told(tmp_path):
+    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        beside = Path(elsewhere) / "thing"
+        beside.mkdir()
+        with pytest.raises(StorageError, match="cross-device"):
+            publish_folder(beside, tmp_path / "thing")
+    assert not (tmp_path / "thing").exists()
+
+
+def test_what_is_removed_is_gone_at_once_and_aside_when_that_fails(tmp_path, monkeypatch):
+    place, aside = tmp_path / "thing", tmp_path / "tmp"
+    place.mkdir()
+    (place / "file").write_bytes(b"")
+
+    def interrupted(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rldlib.adapters.files.folders.erase", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        remove_tree(place, aside)
+
+    assert not place.exists()
+    assert [path.name[:5] for path in aside.iterdir()] == ["gone-"]
+
+
+def test_removing_what_is_not_there_is_fine(tmp_path):
+    remove_tree(tmp_path / "nothing", tmp_path / "tmp")
+    erase(tmp_path / "nothing")
+
+
+def test_removing_a_link_leaves_what_it_points_at(tmp_path):
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to("kept")
+    erase(tmp_path / "link")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_an_empty_file_can_be_mapped(tmp_path):
+    (tmp_path / "empty").touch()
+    with mapped(tmp_path / "empty") as data:
+        assert len(data) == 0
+
+
+def test_two_threads_of_a_process_exclude_each_other(tmp_path):
+    inside = most = 0
+    guard = threading.Lock()
+
+    def work():
+        nonlocal inside, most
+        for _ in range(20):
+            with HostLock(tmp_path / "locks" / "one"):
+                with guard:
+                    inside += 1
+                    most = max(most, inside)
+                with guard:
+                    inside -= 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert most == 1
+
+
+def test_a_lock_of_another_process_is_waited_for_until_the_deadline(holder, tmp_path):
+    began = time.monotonic()
+    with pytest.raises(StorageError, match=r"held this lock for 0\.05 s"), HostLock(tmp_path / "lock", deadline_s=0.05):
+        pass
+    assert 0.05 <= time.monotonic() - began < 5
+    assert not HostLock(tmp_path / "lock").attempt()
+
+
+def test_a_lock_is_free_once_its_holder_is_killed(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    with HostLock(tmp_path / "lock", deadline_s=10):
+        pass
+    assert (tmp_path / "lock").exists()
+
+
+def test_a_lock_is_free_though_a_fork_inherited_it(tmp_path):
+    """The child closes its copy; it does not take the parent's lock away either."""
+    reading, writing = os.pipe()
+    with HostLock(tmp_path / "lock"):
+        child = os.fork()
+        if child == 0:
+            os.close(writing)
+            os.read(reading, 1)
+            os._exit(0)
+        os.close(reading)
+        assert not HostLock(tmp_path / "lock").attempt()
+    try:
+        with HostLock(tmp_path / "lock", deadline_s=0):
+            pass
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+
+
+def test_a_program_that_is_started_does_not_inherit_a_lock(tmp_path):
+    lock = HostLock(tmp_path / "lock")
+    with lock:
+        process = subprocess.Popen(["sleep", "60"], close_fds=False)
+    try:
+        with HostLock(tmp_path / "lock", deadline_s=0):
+            pass
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_locks_that_do_not_work_are_told(tmp_path):
+    with pytest.raises(StorageError, match="No locks available"):
+        HostLock(tmp_path / "lock", files=FaultyFileSystem("lock", number=errno.ENOLCK)).attempt()

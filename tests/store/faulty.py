@@ -1,0 +1,55 @@
+"""A file system whose calls fail when told to."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from rldlib.adapters.files import FileSystem
+
+CALLS = ("create", "write", "flush", "make_folder", "link", "rename", "lock")
+
+
+class FaultyFileSystem(FileSystem):
+    """Fails the `nth` use of one call with an error of the system."""
+
+    def __init__(self, call: str, nth: int = 1, number: int = errno.ENOSPC) -> None:
+        self.call = call
+        self.left = nth
+        self.number = number
+        self.failed = 0
+
+    def _meet(self, call: str) -> None:
+        if call == self.call:
+            self.left -= 1
+            if self.left == 0:
+                self.failed += 1
+                raise OSError(self.number, os.strerror(self.number))
+
+    def create(self, path, mode=0o666):
+        self._meet("create")
+        return super().create(path, mode)
+
+    def write(self, fd, data):
+        self._meet("write")
+        super().write(fd, data)
+
+    def flush(self, fd):
+        self._meet("flush")
+        super().flush(fd)
+
+    def make_folder(self, path):
+        self._meet("make_folder")
+        super().make_folder(path)
+
+    def link(self, target, path):
+        self._meet("link")
+        super().link(target, path)
+
+    def rename(self, source, target):
+        self._meet("rename")
+        super().rename(source, target)
+
+    def lock(self, fd):
+        self._meet("lock")
+        return super().lock(fd)
