@@ -100,6 +100,8 @@ class Offers:
         room = self._out.probe.room(interpreter, self._out.root, self._out.promises.living())
         lacking = capacity.shortfalls(offer.profile.demand, room)
         tell_room(journey, offer.profile, room)
+        if self._out.source is not None:
+            journey.found(received_bytes=self._out.source.received_bytes)
         if lacking:
             journey.found(shortfalls=[shortfall.facts() for shortfall in lacking])
             raise CapacityError(

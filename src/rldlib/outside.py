@@ -57,5 +57,7 @@ class Outside:
     reporter: Reporter = field(default_factory=Reporter)
 
     def close(self) -> None:
-        """Let go of what is owned: the spawner, and with it every worker."""
+        """Let go of what is owned: the spawner, and with it every worker, and connections."""
         self.workers.close()
+        if self.source is not None:
+            self.source.close()

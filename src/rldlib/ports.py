@@ -38,6 +38,15 @@ class Source(Protocol):
         """What the source is told as: its URL without credentials, or its absolute path."""
         ...
 
+    @property
+    def received_bytes(self) -> int:
+        """What has come over a network so far; 0 for a directory."""
+        ...
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        ...
+
     def offers(self, request: ServiceRequest) -> Sequence[WheelFile]:
         """Every wheel that may carry the service, of any version.
 

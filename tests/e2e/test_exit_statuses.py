@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_0_a_call_prints_one_document_with_the_promised_fields(wheels, tmp_path)
     assert (told["service"], told["version"], told["operation"]) == ("echo", "1.0", "double")
     assert (told["result"], told["placement"]) == ("39.98", "local")
     assert set(told["worker"]) == {"pid", "python", "environment"}
-    assert os.path.isabs(told["worker"]["environment"])
+    assert Path(told["worker"]["environment"]).is_absolute()
     assert [step["name"] for step in told["steps"]] == [
         "ask", "decide", "lock", "promise", "fetch", "environment", "start", "call",
     ]  # fmt: skip
@@ -198,7 +199,7 @@ def test_130_an_interruption_ends_the_command_and_its_worker(wheels, tmp_path):
 
     assert process.returncode == 130
     assert b"interrupted" in stderr
-    assert not os.path.exists(f"/proc/{pid}")
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_json_is_one_document_also_for_an_error_of_usage():

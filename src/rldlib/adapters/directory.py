@@ -138,6 +138,11 @@ class Directory:
         self._copy(path, into, max_bytes)
         return True
 
+    @property
+    def received_bytes(self) -> int:
+        """Nothing: a directory is here already."""
+        return 0
+
     def close(self) -> None:
         """Nothing is held open."""
 
