@@ -81,7 +81,7 @@ class Offers:
                 )
         journey.found(
             source=source.identity,
-            trust="index: trusted by the name it was given by, pinned by the first lock",
+            trust="index",
             version=profile.version,
             wheel=wheel.filename,
             profile_bytes=len(data),

@@ -136,7 +136,8 @@ class Preparation:
                     journey.found(
                         version=str(holding.version),
                         source=holding.lock.source,
-                        trust="pinned by its first lock",
+                        trust="index",
+                        pinned=f"by the lock kept here ('rld lock {request.service}')",
                     )
                     profile = parse_profile(holding.profile, source=f"{request.service} {holding.version}")
                     return Offer(profile_bytes=holding.profile, profile=profile), holding.lock, interpreter

@@ -171,7 +171,7 @@ def run_logs(options: argparse.Namespace) -> Outcome:
     log = root / "logs" / f"{service}.log"
     # The newest half is written; the older one lies beside it.
     parts = [part for part in (log.with_name(log.name + ".1"), log) if part.exists()]
-    if not parts:
+    if not parts and not (root / "services" / service).is_dir():
         raise ServiceNotFoundError(service, str(root), "it has no log: it was never started in this root")
     text = b"".join(part.read_bytes() for part in parts).decode(errors="replace")
     return Outcome(document={"service": service, "log": text}, text=text.rstrip("\n"))
