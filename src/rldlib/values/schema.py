@@ -127,8 +127,7 @@ def _any_of(options: Any, value: Any, path: str) -> Iterator[str]:
 def _object(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
     if not isinstance(value, dict):
         value = {field.name: getattr(value, field.name) for field in fields(value)}
-    properties = schema.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
+    properties = _dict(schema.get("properties"))
     for name in _list(schema.get("required")):
         if name not in value:
             yield f"{_join(path, name)} is missing"
@@ -156,6 +155,10 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _at(path: str) -> str:
     return path or "the value"
 
@@ -181,7 +184,7 @@ def _wanted(schema: Mapping[str, Any]) -> str:
 # --- plain JSON ----------------------------------------------------------------
 
 
-def convert(schema: Mapping[str, Any], plain: Any, path: str = "") -> Any:
+def convert(schema: Any, plain: Any, path: str = "") -> Any:
     """Read plain JSON as the typed value the schema means; it is not checked further.
 
     Decimals, instants, durations and UUIDs are read from text, bytes from
@@ -197,8 +200,7 @@ def convert(schema: Mapping[str, Any], plain: Any, path: str = "") -> Any:
     if "anyOf" in schema:
         return _first(_list(schema["anyOf"]), plain, path)
     if isinstance(plain, dict):
-        properties = schema.get("properties") or {}
-        additional = schema.get("additionalProperties") or {}
+        properties, additional = _dict(schema.get("properties")), schema.get("additionalProperties")
         return {
             name: convert(properties.get(name, additional), item, _join(path, name))
             for name, item in plain.items()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from _thread import allocate_lock
 from collections import deque
+from contextlib import suppress
 
 from rldlib.wire.frames import ProtocolError
 
@@ -143,6 +144,16 @@ class Segments:
         """The size of all segments together."""
         with self._lock:
             return sum(map(len, self._mappings.values()))
+
+    def close(self) -> None:
+        """Unmap everything; what is still lent stays mapped until its reader lets go."""
+        with self._lock:
+            mappings = list(self._mappings.values())
+            for kept in (self._mappings, self._own, self._free, self._lent):
+                kept.clear()
+        for mapping in mappings:
+            with suppress(BufferError):  # lent: the last reference to the buffer is the last to this, too
+                mapping.close()
 
     def _claim(self, segment_id: int, mapping: mmap.mmap) -> None:
         if segment_id in self._mappings:

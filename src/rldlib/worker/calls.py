@@ -87,7 +87,14 @@ class Call:
 
     def reply(self, result: Any) -> None:
         """End it with its result, or with a fault where that does not travel."""
-        self._told([messages.REPLY, self.id, result])
+        try:
+            self._end([messages.REPLY, self.id, result])
+        except EncodingError as exc:
+            self.unsent(exc)
+
+    def unsent(self, exc: EncodingError) -> None:
+        """End it with a fault, since what the service gave does not travel."""
+        self._end([messages.FAULT, self.id, type(exc).__qualname__, f"what {self._name} gave: {exc}", ""])
 
     def give_up(self) -> None:
         """End it as one that was cancelled."""
@@ -97,15 +104,10 @@ class Call:
         """End it with what the service raised."""
         self._end([messages.FAULT, self.id, *told(exc)])
 
-    def _told(self, message: list[Any]) -> None:
-        try:
-            self._end(message)
-        except EncodingError as exc:
-            self._end([messages.FAULT, self.id, type(exc).__qualname__, f"what {self._name} gave: {exc}", ""])
-
     def _end(self, message: list[Any]) -> None:
-        self._connection.send(message)
+        # First: the host may use the id again as soon as it has the end.
         self._done(self.id)
+        self._connection.send(message)
 
 
 class StreamCall(Call):
@@ -171,9 +173,7 @@ class StreamCall(Call):
                 self._connection.send([messages.ITEM, self.id, item])
             except EncodingError as exc:
                 self._close()
-                self._end(
-                    [messages.FAULT, self.id, type(exc).__qualname__, f"what {self._name} gave: {exc}", ""]
-                )
+                self.unsent(exc)
                 return
             # Not kept while the next one is made: it may lie in shared memory.
             item = None

@@ -181,4 +181,5 @@ class Connection:
         self._tell_announced()
         while self._descriptors:
             os.close(self._descriptors.popleft())
+        self._segments.close()
         self._socket.close()

@@ -10,6 +10,7 @@ from threading import Thread
 
 from rldlib.plugin import _current
 from rldlib.wire import messages
+from rldlib.wire.codec import EncodingError
 from rldlib.worker.calls import Call
 
 TYPE_CHECKING = False
@@ -114,6 +115,8 @@ class AsyncCall(Call):
                 self.give_up()
             else:
                 self.fault(exc)
+        except EncodingError as exc:
+            self.unsent(exc)
         except BaseException as exc:  # noqa: BLE001 - as in Call.run
             self.fault(exc)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Thread
 from time import monotonic
 
 from rldlib.wire import messages
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Desk:
-    """The calls in hand. The reader gives and cancels; `threads` threads perform.
+    """The calls in hand. One thread, the reader, gives and cancels; `threads` threads perform.
 
     The thread that calls `work` is one of them. So with one thread, hooks and
     calls of functions all run in the process's main thread.
@@ -43,7 +43,6 @@ class Desk:
         self._records = records
         self._calls: dict[int, Call] = {}
         self._queue: SimpleQueue[Call | None] = SimpleQueue()
-        self._ending = Lock()
         self._ended = False
         self._others = [
             Thread(target=self.work, name=f"rldlib-{n}", daemon=True) for n in range(2, threads + 1)
@@ -59,9 +58,10 @@ class Desk:
         if message[1] in self._calls:
             raise ProtocolError(f"two calls have the id {message[1]}")
         call = self._call(message, operation)
-        self._calls[call.id] = call
         if self._ended:
-            call.cancel()
+            call.give_up()
+            return
+        self._calls[call.id] = call
         if operation is not None and operation.asynchronous:
             call.run()
         else:
@@ -99,10 +99,9 @@ class Desk:
 
     def end(self) -> None:
         """Begin nothing more: what waits is given up, what runs is told that it is cancelled."""
-        with self._ending:
-            if self._ended:
-                return
-            self._ended = True
+        if self._ended:
+            return
+        self._ended = True
         for call in list(self._calls.values()):
             call.cancel()
         self._queue.put(None)

@@ -169,6 +169,8 @@ class Worker:
         try:
             while (message := self._connection.receive()) is not None:
                 self._dispatch(message, life, desk)
+                # Not kept until the next comes: its arguments may lie in shared memory.
+                del message
         except ProtocolError as exc:
             _complain(exc)
         # Whether it is gone or talks nonsense, there is no host any more.
