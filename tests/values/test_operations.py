@@ -32,7 +32,7 @@ def test_what_a_newer_worker_adds_is_left_out():
     [
         pytest.param([], "no mapping", id="a list"),
         pytest.param({"echo": 3}, "echo is no description", id="a number for an operation"),
-        pytest.param({"echo": {}}, "echo.arguments is 'missing'", id="a field missing"),
+        pytest.param({"echo": {}}, "echo.arguments is missing", id="a field missing"),
         pytest.param({"echo": described(kind="loop")}, "neither call nor stream", id="an unknown kind"),
         pytest.param({"echo": described(idempotent=1)}, "echo.idempotent is 1", id="a field of another type"),
         pytest.param({"submit": described()}, "submit is named like an attribute", id="a reserved name"),

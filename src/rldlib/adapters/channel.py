@@ -276,6 +276,8 @@ class Channel:
         held = [*self._calls.values(), *filter(None, [self._greeting])]
         self._calls.clear()
         self._abandoned.clear()
+        # What was shared goes with its last reader; nothing more will be.
+        self._memory = SharedMemory(self.line.send, max_bytes=0)
         for call in held:
             call.fail(self._lost_error(call))
 

@@ -111,7 +111,7 @@ class SpawnerProcess:
         self._process.kill()
         code = self._process.wait()
         kill_marked(self.token)
-        self._on_lost(f"lost with its spawner, which {told_end(code)}")
+        self._on_lost(f"lost with its spawner ({told_end(code)})")
 
 
 def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:

@@ -64,8 +64,10 @@ def _issues(name: str, operation: Any) -> Iterator[str]:
         yield f"{name} is no description of an operation"
         return
     for field, allowed in _FIELDS.items():
-        if not isinstance(operation.get(field, _FIELDS), allowed):
-            yield f"{name}.{field} is {operation.get(field, 'missing')!r:.80}"
+        if field not in operation:
+            yield f"{name}.{field} is missing"
+        elif not isinstance(operation[field], allowed):
+            yield f"{name}.{field} is {operation[field]!r:.80}"
     if operation.get("kind") not in {CALL, STREAM}:
         yield f"{name}.kind is neither {CALL} nor {STREAM}"
     arguments = operation.get("arguments")
