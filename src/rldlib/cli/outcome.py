@@ -28,8 +28,6 @@ class Outcome:
         if isinstance(said, bytes):
             sys.stdout.flush()
             sys.stdout.buffer.write(said)
-            if as_json and said and not said.endswith(b"\n"):
-                sys.stdout.buffer.write(b"\n")
             sys.stdout.buffer.flush()
         elif as_json:
             print(json.dumps(said))

@@ -93,9 +93,11 @@ def _perform(
 
 
 def _readable(result: Any, plain: Any) -> str | bytes:
-    """Documents as they are, everything else as JSON."""
-    if isinstance(result, (str, bytes)):
+    """Documents and what is written as text as they are, everything else as JSON."""
+    if isinstance(result, bytes):
         return result
+    if isinstance(plain, str):
+        return plain
     return json.dumps(plain, indent=2, ensure_ascii=False)
 
 
