@@ -15,6 +15,12 @@ from hypothesis import strategies as st
 from rldlib.values.schema import check, convert, plain
 from rldlib.worker.schemas import schema
 
+
+def _named(value):
+    """The same in every process: test runners compare the names."""
+    return type(value).__name__ if " at 0x" in str(value) else str(value)
+
+
 _UTC = dt.UTC
 _ID = uuid.UUID(int=5)
 
@@ -59,7 +65,7 @@ class Row:
         (Row, {"name": "a", "price": Decimal(1)}),
         (Row, Row("a")),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_a_value_of_the_annotated_type_fits(annotation, value):
     assert check(schema(annotation), value) == ()
@@ -96,7 +102,7 @@ def test_a_value_of_the_annotated_type_fits(annotation, value):
         (list[Row] | None, [{"name": 5}], "a[0].name is 5"),
         (str, ["x" * 100] * 3, "..."),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_what_does_not_fit_is_told_with_its_path(annotation, value, issue):
     assert issue in "; ".join(check(schema(annotation), value, "a"))
@@ -129,7 +135,7 @@ def test_arrays_fit_where_they_are_annotated():
         {"enum": [[]], "anyOf": []},
         5,
     ],
-    ids=str,
+    ids=_named,
 )
 def test_a_schema_that_is_none_refuses_nothing(strange):
     """It comes from a worker: a mistake in it is not the caller's."""
@@ -173,7 +179,7 @@ def test_anything_fits_the_schema_that_takes_anything(value):
         (int | Decimal, 5, "5"),
         (str, "P1D", '"P1D"'),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_values_go_to_json_and_come_back(annotation, value, text):
     assert json.dumps(plain(value)) == text
@@ -198,7 +204,7 @@ def test_the_fields_of_rows_are_read_each_by_its_own_schema():
         (dt.datetime, "2026-01-02T03:04:05Z", dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=_UTC)),
         (str, {"$base64": "eA=="}, b"x"),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_other_spellings_are_read(annotation, text, expected):
     assert convert(schema(annotation), text) == expected
@@ -218,7 +224,7 @@ def test_other_spellings_are_read(annotation, text, expected):
         (list[Decimal], ["1", "x"], r"a\[1\] is 'x'"),
         (Row, {"name": "a", "price": 1, "more": {"$base64": "?"}}, "a.more is no base64"),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_text_that_cannot_be_read_is_told_with_its_path(annotation, text, told):
     with pytest.raises(ValueError, match=told):

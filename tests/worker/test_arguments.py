@@ -11,6 +11,11 @@ from rldlib.worker.arguments import Binding, MisfitError, builder
 from rldlib.worker.schemas import hints_of
 
 
+def _named(value):
+    """The same in every process: test runners compare the names."""
+    return type(value).__name__ if " at 0x" in str(value) else str(value)
+
+
 class Colour(enum.Enum):
     RED = "red"
 
@@ -68,7 +73,7 @@ class Movie(TypedDict):
         (bytes, "x", "x"),
         (bytearray, b"x", bytearray(b"x")),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_values_are_built_as_annotated(annotation, value, expected):
     built = builder(annotation)(value, "a")
@@ -99,7 +104,7 @@ def test_what_has_a_form_on_the_wire_comes_as_it_is(annotation):
         (Colour | Point, {"z": 1}, "a.z is no field"),
         (None | Colour, "green", "green"),
     ],
-    ids=str,
+    ids=_named,
 )
 def test_what_cannot_be_built_is_told_with_its_path(annotation, value, told):
     if annotation == (None | Colour):

@@ -145,7 +145,7 @@ def test_a_distribution_without_the_entry_point_is_told(text, tmp_path):
 
 @pytest.mark.parametrize("target", ["", "a b:c", "a:b:c", "a:b-c"])
 def test_an_entry_point_that_is_none_is_refused(target, serve):
-    service = f"odd-{abs(hash(target))}"
+    service = f"odd-{target.encode().hex()}"
     worker = serve("", service=service, entry_points=f"[rldlib.services]\n{service} = {target}\n")
     failed = worker.host.start(service=service, ready=False)
 
