@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from tests.store.faulty import FaultyFileSystem
 
 from rldlib.adapters.files import (
     HostLock,
@@ -22,7 +25,6 @@ from rldlib.adapters.files import (
     write_file,
 )
 from rldlib.errors import StorageError
-from tests.store.faulty import FaultyFileSystem
 
 HOLD = """
 import sys, time
@@ -52,6 +54,17 @@ def test_a_file_is_replaced_whole(tmp_path):
 
     assert path.read_bytes() == b"new"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_removed_by_a_later_one(tmp_path):
+    path, left, young = tmp_path / "file", tmp_path / "file.0123.tmp", tmp_path / "file.4567.tmp"
+    for one in (left, young):
+        one.write_bytes(b"half")
+    os.utime(left, (1, 1))
+
+    replace_atomically(path, b"new")
+
+    assert sorted(tmp_path.iterdir()) == [path, young]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
@@ -115,12 +128,10 @@ def test_a_folder_that_cannot_be_flushed_or_renamed_is_not_published(call, tmp_p
 
 
 def test_a_temporary_folder_on_another_file_system_is_told(tmp_path):
-    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system here")
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+    with tempfile.TemporaryDirectory(dir=memory) as elsewhere:
         beside = Path(elsewhere) / "thing"
         beside.mkdir()
         with pytest.raises(StorageError, match="cross-device"):
@@ -188,7 +199,10 @@ def test_two_threads_of_a_process_exclude_each_other(tmp_path):
 
 def test_a_lock_of_another_process_is_waited_for_until_the_deadline(holder, tmp_path):
     began = time.monotonic()
-    with pytest.raises(StorageError, match=r"held this lock for 0\.05 s"), HostLock(tmp_path / "lock", deadline_s=0.05):
+    with (
+        pytest.raises(StorageError, match=r"held this lock for 0\.05 s"),
+        HostLock(tmp_path / "lock", deadline_s=0.05),
+    ):
         pass
     assert 0.05 <= time.monotonic() - began < 5
     assert not HostLock(tmp_path / "lock").attempt()

@@ -50,6 +50,6 @@ class FaultyFileSystem(FileSystem):
         self._meet("rename")
         super().rename(source, target)
 
-    def lock(self, fd):
+    def lock(self, fd, *, shared=False):
         self._meet("lock")
-        return super().lock(fd)
+        return super().lock(fd, shared=shared)

@@ -1,7 +1,8 @@
 """Removes from a root what no living promise names, while others build there.
 
-Whoever builds holds the lock of what it builds, and whoever runs holds a
-promise that names what it uses: the first is skipped, the second spared. Call
+Whoever builds holds the lock of what it builds, and shares the lock of all
+that builds; whoever runs holds a promise that names what it uses. The first is
+skipped, the second spared. Call
 it within the admission of promises, so that none is made between the reading
 of the promises and the removal.
 """
@@ -52,8 +53,8 @@ def collect(root: Path, promises: Sequence[Promise], *, files: FileSystem = REAL
     """
     used = _Used(root, promises)
     collection = _Collection(Places(root), files)
-    for kind in KINDS:
-        collection.remove_unless(kind, used.spares)
+    collection.remove_environments(used.spares)
+    collection.remove_parts(KINDS[1:], used.spares)
     collection.clear_aside()
     return collection.collected
 
@@ -81,13 +82,13 @@ class Remains:
             if _lock_of(places.place("environment", key)) in digests
         }
         collection = _Collection(places, self._files)
-        mentioned: dict[Kind, set[str]] = {"environment": environments, "image": mine, "wheel": mine}
+        mentioned = environments | mine
 
         def spares(kind: Kind, key: str) -> bool:
-            return key not in mentioned[kind] or used.spares(kind, key)
+            return key not in mentioned or used.spares(kind, key)
 
-        for kind in mentioned:
-            collection.remove_unless(kind, spares)
+        collection.remove_environments(spares)
+        collection.remove_parts(("image", "wheel"), spares)
         return {
             "removed": [str(path) for path in collection.collected.removed],
             "freed_bytes": collection.collected.freed_bytes,
@@ -124,7 +125,21 @@ class _Collection:
         self._files = files
         self.collected = Collected()
 
-    def remove_unless(self, kind: Kind, spares: Callable[[Kind, str], bool]) -> None:
+    def remove_environments(self, spares: Callable[[Kind, str], bool]) -> None:
+        """Remove those that are not spared."""
+        self._remove_unless("environment", spares)
+
+    def remove_parts(self, kinds: Sequence[Kind], spares: Callable[[Kind, str], bool]) -> None:
+        """Remove what environments are made of, unless one is being made right now."""
+        alone = HostLock(self._places.building, files=self._files)
+        if self._places.root.exists() and alone.attempt():
+            try:
+                for kind in kinds:
+                    self._remove_unless(kind, spares)
+            finally:
+                alone.release()
+
+    def _remove_unless(self, kind: Kind, spares: Callable[[Kind, str], bool]) -> None:
         for key in _names(self._places.folder(kind)):
             if not spares(kind, key):
                 self._remove(kind, key, self._places.place(kind, key))

@@ -6,6 +6,7 @@ store/images/HEX/tree/       the same wheel unpacked, after the gate
 store/images/HEX/image.json  what lies in the tree, with the hash of every file
 store/blobs/sha256/HEX       a data resource
 environments/DIGEST/         a virtualenv, complete; its marker is written last
+locks/building               shared by who builds environments, held alone by who collects
 locks/KIND-XX                locks, never removed: one for each first byte of a hash
 tmp/KIND-KEY                 being built by whoever holds the lock of that kind and key
 tmp/gone-*                   renamed aside, being removed by anyone
@@ -61,6 +62,11 @@ class Places:
     def lock(self, kind: Kind, key: str) -> Path:
         """Its lock. Keys share 256 locks of a kind, so that their number has a bound."""
         return self.root / "locks" / f"{kind}-{key[:2]}"
+
+    @property
+    def building(self) -> Path:
+        """The lock that keeps images in place while environments are made of them."""
+        return self.root / "locks" / "building"
 
     @property
     def aside(self) -> Path:

@@ -70,7 +70,13 @@ class Environments:
         lock_path = self._places.lock("environment", digest)
         with HostLock(lock_path, deadline_s=_BUILD_DEADLINE_S, files=self._files):
             found = self.find(digest)
-            return found if found is not None else self._build(digest, lock, interpreter, store)
+            if found is not None:
+                return found
+            # Nobody collects the images from under us.
+            with HostLock(
+                self._places.building, deadline_s=_BUILD_DEADLINE_S, shared=True, files=self._files
+            ):
+                return self._build(digest, lock, interpreter, store)
 
     def _build(self, digest: str, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
         from concurrent.futures import ThreadPoolExecutor

@@ -10,13 +10,12 @@ import base64
 import hashlib
 import json
 import os
-import tempfile
 import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from rldlib.adapters.files import REAL, HostLock, replace_atomically, write_file
+from rldlib.adapters.files import REAL, HostLock, erase, replace_atomically, write_file
 from rldlib.errors import InterpreterNotFoundError, StorageError
 
 if TYPE_CHECKING:
@@ -103,11 +102,14 @@ class Skeletons:
         return found
 
     def _make(self, interpreter: Interpreter) -> Skeleton:
-        with tempfile.TemporaryDirectory(prefix="skeleton-", dir=self._folder) as scratch:
-            folder = Path(scratch) / "environment"
+        scratch = self._folder / "scratch"
+        try:
+            erase(scratch)  # what a killed process left; the lock is ours
             with _ONE_AT_A_TIME:
-                _create(folder, interpreter, self._host_dir / "virtualenv")
-            return _noted(folder)
+                _create(scratch, interpreter, self._host_dir / "virtualenv")
+            return _noted(scratch)
+        finally:
+            erase(scratch)
 
 
 def _key(interpreter: Interpreter) -> str:

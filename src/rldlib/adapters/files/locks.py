@@ -30,10 +30,25 @@ class HostLock:
     one process exclude each other as two processes do.
     """
 
-    def __init__(self, path: Path, *, deadline_s: float | None = None, files: FileSystem = REAL) -> None:
-        """Name the lock; nothing is opened before it is entered or tried."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        deadline_s: float | None = None,
+        shared: bool = False,
+        files: FileSystem = REAL,
+    ) -> None:
+        """Name the lock; nothing is opened before it is entered or tried.
+
+        Args:
+            path: Its file.
+            deadline_s: How long to wait for it; None is for ever.
+            shared: Whether others may share it, so that only who wants it alone is kept out.
+            files: The file system.
+        """
         self._path = path
         self._deadline_s = deadline_s
+        self._shared = shared
         self._files = files
         self._fd: int | None = None
 
@@ -69,7 +84,7 @@ class HostLock:
         with storage_errors(self._path):
             fd = _open_lock(self._path)
             try:
-                taken = self._files.lock(fd)
+                taken = self._files.lock(fd, shared=self._shared)
             except BaseException:
                 os.close(fd)
                 raise

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rldlib.adapters.files.system import REAL, storage_errors
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rldlib.adapters.files.system import FileSystem
+
+# No replacement takes so long: what is older has no writer any more.
+_LEFT_AFTER_S: Final = 600.0
 
 
 def replace_atomically(path: Path, data: bytes, *, files: FileSystem = REAL) -> None:
@@ -32,6 +36,20 @@ def replace_atomically(path: Path, data: bytes, *, files: FileSystem = REAL) -> 
             _forget(beside)
             raise
         flush_path(str(path.parent), files=files)
+        _sweep(str(path))
+
+
+def _sweep(path: str) -> None:
+    """Remove what processes left that were killed while they replaced this file."""
+    folder, name = os.path.split(path)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(f"{name}.") and entry.name.endswith(".tmp"):
+                try:
+                    if time.time() - entry.stat().st_mtime > _LEFT_AFTER_S:
+                        os.unlink(entry.path)  # noqa: PTH108 - a scanned entry
+                except FileNotFoundError:
+                    continue  # its writer has just renamed it
 
 
 def write_file(

@@ -60,10 +60,10 @@ class FileSystem:
         """Remove a file."""
         os.unlink(path)  # noqa: PTH108 - strings, as above
 
-    def lock(self, fd: int) -> bool:
-        """Take a lock if nobody has it."""
+    def lock(self, fd: int, *, shared: bool = False) -> bool:
+        """Take a lock if nobody has it, or nobody has it alone."""
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rldlib.adapters.files import replace_atomically
 from rldlib.adapters.interpreters.answers import MalformedAnswerError, read_answer
-from rldlib.adapters.interpreters.candidates import candidates
+from rldlib.adapters.interpreters.whereabouts import candidates
 from rldlib.errors import StorageError
 
 if TYPE_CHECKING:

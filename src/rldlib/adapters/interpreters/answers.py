@@ -11,7 +11,7 @@ from typing import Any, Final
 from packaging.tags import Tag
 from packaging.version import InvalidVersion, Version
 
-from rldlib.adapters.interpreters.candidates import own_executable
+from rldlib.adapters.interpreters.whereabouts import own_executable
 from rldlib.values.interpreter import OLDEST_PYTHON, Interpreter
 
 # Most tags are those of other interpreters too.

@@ -17,6 +17,8 @@ _NEWEST_MINOR: Final = 20
 # What says by its name that it is too old is not asked.
 _TOO_OLD: Final = re.compile(r"python(2[\d.]*|3\.\d)\Z")
 _FOLDERS: Final = ("/usr/local/bin", "/usr/bin")
+# Each folder below it may hold an installation of its own.
+_OPTIONAL: Final = "/opt"
 
 
 def candidates(environment: Mapping[str, str]) -> Iterator[str]:
@@ -47,7 +49,7 @@ def _named(environment: Mapping[str, str]) -> Iterator[str]:
     # A pyenv shim starts a shell that finds what was found above.
     shims = os.path.realpath(f"{pyenv}/shims")
     folders = [*environment.get("PATH", "").split(os.pathsep), *_FOLDERS]
-    folders += [f"/opt/{name}/bin" for name in _names("/opt")]
+    folders += [f"{_OPTIONAL}/{name}/bin" for name in _names(_OPTIONAL)]
     names = ["python3", *(f"python3.{minor}" for minor in range(OLDEST_PYTHON.minor, _NEWEST_MINOR))]
     for folder in dict.fromkeys(folders):
         if os.path.isabs(folder) and os.path.realpath(folder) != shims:  # noqa: PTH117 - strings
