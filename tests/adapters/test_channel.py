@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
@@ -360,3 +361,51 @@ def test_large_inline_values_go_and_come_while_others_call(worker):
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(one, range(40)))
+
+
+# --- who reads -----------------------------------------------------------------
+
+
+def test_a_callback_may_call_again_while_nobody_else_reads(worker):
+    """It runs in the thread that reads, which then must read for it too."""
+    done = threading.Event()
+    replies = []
+
+    def again(_future):
+        replies.append(worker.call("echo", {"value": "from the callback"}, PATIENCE_S))
+        done.set()
+
+    worker.submit("echo", {"value": 1}, None).add_done_callback(again)
+    assert done.wait(PATIENCE_S)
+
+    def while_another_waits(_future):
+        replies.append(worker.call("echo", {"value": "while another waits"}, PATIENCE_S))
+
+    worker.submit("echo", {"value": 2}, None).add_done_callback(while_another_waits)
+    with pytest.raises(CallTimeoutError):
+        worker.call("hang", {}, 0.1)
+    assert worker.call("echo", {"value": 3}, PATIENCE_S) == 3
+    assert replies == ["from the callback", "while another waits"]
+
+
+def test_an_interrupted_call_is_cancelled_and_the_others_go_on(worker):
+    """The interrupted thread was the one that read."""
+
+    class InterruptError(Exception):
+        pass
+
+    def interrupt(_number, _frame):
+        raise InterruptError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(InterruptError):
+                worker.call("hang", {}, None)
+            other = threads.submit(worker.call, "echo", {"value": "other"}, PATIENCE_S)
+            assert other.result(PATIENCE_S) == "other"
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(worker.call("cancelled", {}, PATIENCE_S)) == 1

@@ -93,12 +93,14 @@ class Channel:
         """See `Target.call`."""
         until = _until(deadline_s)
         call = WaitingCall(next(self._ids), operation)
-        self._send(call, arguments, deadline_s, until)
+        parts = self._ready_to_send(call, arguments, deadline_s)
         try:
-            in_time = self.line.wait(call, until)
+            in_time = self.line.exchange(parts, call, until)
         except BaseException:
             self.cancel(call)
             raise
+        if in_time is None:
+            raise self._not_sent(call)
         if not in_time:
             self.cancel(call)
             raise self._late(operation, deadline_s)
@@ -245,9 +247,17 @@ class Channel:
     def _send(
         self, call: WaitingCall, arguments: Mapping[str, Any], deadline_s: float | None, until: float | None
     ) -> None:
+        parts = self._ready_to_send(call, arguments, deadline_s)
+        if not self.line.post(parts, call, until):
+            raise self._not_sent(call)
+
+    def _ready_to_send(
+        self, call: WaitingCall, arguments: Mapping[str, Any], deadline_s: float | None
+    ) -> list[bytes | memoryview]:
+        """The call's message; its reply is awaited from now on."""
+        call.deadline_s = deadline_s
         if deadline_s is not None and deadline_s <= 0:
             raise self._late(call.operation, deadline_s)
-        call.deadline_s = deadline_s
         if self.line.lost is not None:
             raise self._lost_error(call)
         self._sweep()
@@ -257,9 +267,11 @@ class Channel:
         except EncodingError as exc:
             raise ArgumentsError(self._service, call.operation, [str(exc)]) from exc
         self._calls[call.id] = call
-        if not self.line.post(parts, call, until):
-            self._calls.pop(call.id, None)
-            raise self._refusal(call)
+        return parts
+
+    def _not_sent(self, call: WaitingCall) -> Exception:
+        self._calls.pop(call.id, None)
+        return self._lost_error(call) if self.line.lost else self._late(call.operation, call.deadline_s)
 
     def _sweep(self) -> None:
         """Tell the worker of what finalizers let go of: buffers, and streams that nobody reads."""
@@ -280,10 +292,6 @@ class Channel:
         self._memory = SharedMemory(self.line.send, max_bytes=0)
         for call in held:
             call.fail(self._lost_error(call))
-
-    def _refusal(self, call: WaitingCall) -> Exception:
-        """Why a call did not get on its way."""
-        return self._lost_error(call) if self.line.lost else self._late(call.operation, call.deadline_s)
 
     def _late(self, operation: str, deadline_s: float | None) -> CallTimeoutError:
         return CallTimeoutError(self._service, operation, deadline_s or 0)

@@ -1,0 +1,48 @@
+"""What comes from a worker: bytes, within a time, and never a descriptor."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+_TIMEVAL = struct.Struct("ll")
+_MICRO = 1_000_000
+# Below the size from which the allocator maps fresh pages for every read.
+_READ_BYTES = 64 * 1024
+
+
+class Incoming:
+    """Reads a blocking socket. For one thread at a time."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._timeout = 0
+
+    def receive(self, seconds: float | None) -> bytes | None:
+        """What came, waiting at most so long; None where nothing did, empty at the end.
+
+        A worker that passes descriptors passes them to nobody: without room for
+        them, the kernel drops them.
+        """
+        self._set_timeout(seconds or 0.0)
+        return self._receive(0)
+
+    def receive_now(self) -> bytes | None:
+        """What has come already; as `receive`."""
+        return self._receive(socket.MSG_DONTWAIT)
+
+    def _receive(self, flags: int) -> bytes | None:
+        try:
+            return self._sock.recv(_READ_BYTES, flags)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def _set_timeout(self, seconds: float) -> None:
+        # In steps of a millisecond, so that calls with the same deadline mostly find it set.
+        micro = -int(-seconds * 1000 // 1) * 1000
+        if micro != self._timeout:
+            self._timeout = micro
+            value = _TIMEVAL.pack(*divmod(micro, _MICRO))
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)

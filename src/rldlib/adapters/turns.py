@@ -1,0 +1,75 @@
+"""Whose turn it is to read from a socket that many threads wait on."""
+
+from __future__ import annotations
+
+from threading import Lock, get_ident
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rldlib.adapters.calls import WaitingCall
+
+
+class Turns:
+    """Leader and followers: one thread at a time leads, and reads for all.
+
+    Args:
+        lock: Held around every method that says so; it is the line's.
+        arm: Called with the lock held whenever the leader changed.
+
+    Attributes:
+        leader: The thread that leads; None where none does.
+        over: Whether there is nothing to read any more.
+    """
+
+    def __init__(self, lock: Lock, arm: Callable[[], None]) -> None:
+        self.leader: int | None = None
+        self.over = False
+        self._lock = lock
+        self._arm = arm
+        self._followers: dict[int, WaitingCall] = {}
+
+    @property
+    def mine(self) -> bool:
+        """Whether this thread leads."""
+        return self.leader == get_ident()
+
+    def claim(self) -> bool:
+        """Lead, where nobody does. With the lock held."""
+        if self.leader is not None or self.over:
+            return False
+        self.leader = get_ident()
+        self._arm()
+        return True
+
+    def leave(self) -> None:
+        """Hand the lead on, where this thread has it. With the lock held."""
+        if self.mine:
+            self.leader = None
+            self.appoint()
+
+    def follow(self, call: WaitingCall, seconds: float | None) -> None:
+        """Sleep until the call is ready, the lead is free for it, or so many seconds."""
+        with self._lock:
+            if self.leader is None and not self.over:
+                return
+            self._followers[call.id] = call
+        if not call.ready:
+            call.sleep(seconds)
+
+    def follow_no_more(self, call: WaitingCall) -> None:
+        """It may have been woken to lead, and leaves instead: wake another."""
+        if self._followers.pop(call.id, None) is not None:
+            with self._lock:
+                self.appoint()
+
+    def appoint(self) -> None:
+        """Wake one who waits to take the lead; where nobody does, the loop reads. With the lock held."""
+        if self.leader is not None:
+            return
+        for call in self._followers.values():
+            if not call.ready:
+                call.wake()
+                return
+        self._arm()
