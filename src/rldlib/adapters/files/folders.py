@@ -43,14 +43,19 @@ def flush_tree(folder: str, *, files: FileSystem = REAL) -> None:
 
 def _flush_all(paths: list[str], files: FileSystem) -> None:
     """Flushes wait for the disk, and for each other least when they wait together."""
-    if len(paths) <= _FLUSHES_AT_ONCE:
-        for path in paths:
+
+    def flush(some: list[str]) -> None:
+        for path in some:
             flush_path(path, files=files)
-        return
+
+    if len(paths) <= _FLUSHES_AT_ONCE:
+        return flush(paths)
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(_FLUSHES_AT_ONCE, "rldlib-flush") as pool:
-        list(pool.map(lambda path: flush_path(path, files=files), paths))
+        shares = [paths[first :: 4 * _FLUSHES_AT_ONCE] for first in range(4 * _FLUSHES_AT_ONCE)]
+        list(pool.map(flush, shares))
+    return None
 
 
 def remove_tree(path: Path, aside: Path, *, files: FileSystem = REAL) -> None:
