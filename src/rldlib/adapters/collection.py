@@ -104,9 +104,13 @@ class _Used:
         self._environments = {promise.environment for promise in own}
         self._wheels = {sha256 for promise in own for sha256 in promise.wheels}
         self._any = bool(own)
+        # A damaged promise still holds its room; what else it holds, nobody knows.
+        self._unknown = any(not promise.is_readable for promise in promises)
 
     def spares(self, kind: Kind, key: str) -> bool:
-        """Whether a thing is in use."""
+        """Whether a thing is in use, or may be."""
+        if self._unknown:
+            return True
         match kind:
             case "environment":
                 return key in self._environments
