@@ -73,7 +73,7 @@ FAMILIES = (
     {"stamping", "repacking", "building"},
     {
         *("spawner", "spawner_process", "worker", "liveness"),
-        *("channel", "calls", "line", "outgoing", "io_loop", "memory", "stream"),
+        *("channel", "calls", "stream", "line", "turns", "incoming", "outgoing", "io_loop", "memory"),
     },
 )
 # Lives in the worker and needs nothing but the standard library (pluggy is mounted for hooks alone).

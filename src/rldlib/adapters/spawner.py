@@ -73,11 +73,11 @@ class WorkerHost:
                 raise WorkerStartError(order.service, f"no process could be had for it: {exc}") from exc
         try:
             worker.greet(_told(order))
+            held.note(worker_pid=worker.pid)
         except BaseException:
             worker.kill("killed, since it did not get ready")
             worker.wait_gone()
             raise
-        held.note(worker_pid=worker.pid)
         return worker
 
     def warm_up(self) -> None:
@@ -154,7 +154,9 @@ class WorkerHost:
     def _heard(self, message: dict[str, Any]) -> None:
         match message:
             case {"is": "spawned", "id": number, "pid": pid}:
-                self._workers[number].spawned(pid)
+                worker = self._workers.get(number)
+                if worker is not None:
+                    worker.spawned(pid)
             case {"is": "failed", "id": number, "reason": reason}:
                 self._gone(number, f"not executed: {reason}")
             case {"is": "ended", "id": number, "code": code}:
