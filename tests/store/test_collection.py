@@ -256,7 +256,7 @@ def test_an_environment_with_a_damaged_marker_belongs_to_nobody(root, build, loc
 
 
 def test_while_a_promise_cannot_be_read_everything_is_spared(root, build, locks):
-    digest, environment = build(locks[0])
+    _, environment = build(locks[0])
     damaged = Promise(
         id="1", service="", version="", root="", host_pid=0, memory_bytes=1, disk_bytes=1, cpu_idle_rcu=1
     )
