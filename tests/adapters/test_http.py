@@ -225,6 +225,18 @@ def test_credentials_come_from_netrc(http, tmp_path, monkeypatch):
         assert f"Basic {base64.b64encode(b'me:mine').decode()}" in host.heads[0]
 
 
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_refused_credentials_are_told_from_missing_ones(http, status):
+    with Host(lambda host, connection, head: host.answer(connection, b"", status)) as host:
+        missing = _asked_within(_SOON_S, lambda: http.get(host.url))
+        http.login(host.url.replace("://", "://me:hidden@"))
+        refused = _asked_within(_SOON_S, lambda: http.get(host.url))
+
+    assert f"status {status[:3]}: put credentials into netrc" in missing
+    assert f"status {status[:3]}: it refused the credentials" in refused
+    assert "hidden" not in refused
+
+
 @pytest.mark.parametrize("status", ["500 Oops", "503 Busy", "403 No"])
 def test_an_outage_is_told_by_its_status(http, status):
     with Host(lambda host, connection, head: host.answer(connection, b"", status)) as host:

@@ -155,6 +155,35 @@ def test_a_page_that_is_none_is_an_outage(body, headers, told):
         index.close()
 
 
+def test_an_index_that_sends_elsewhere_for_what_it_lacks_lacks_it(folder):
+    """
+    What lies there is not looked at: it would be a second index.
+    """
+    make_wheel(folder, "rld-tax", "1.0")
+    make_wheel(folder / "other", "tax", "9.0")
+    own = b'<a href="/rld_tax-1.0-py3-none-any.whl">own</a>'
+    with index_of(folder / "other") as other:
+
+        def lacking(host, connection, head):
+            name = head.split(" ")[1].strip("/").rpartition("/")[2]
+            if name == "rld-tax":
+                host.answer(connection, own)
+            else:
+                host.answer(connection, b"", "303 See Other", Location=f"{other.url}{name}/?token=hidden")
+
+        with Host(lacking) as host:
+            index = _asked(f"{host.url}/simple/")
+            assert [str(wheel.version) for wheel in _offer(index)] == ["1.0"]
+            assert index.project("tax") is None
+            with pytest.raises(ServiceNotFoundError, match="which is another server and not asked") as caught:
+                _offer(index, "toll")
+            index.close()
+
+        assert f"it redirects to {other.url}toll/, " in str(caught.value)
+        assert "hidden" not in str(caught.value)
+        assert other.asked.total() == 0
+
+
 def test_a_login_page_with_status_200_offers_nothing():
     with Host(
         lambda host, connection, head: host.answer(connection, b"<html><form>Log in</form></html>")

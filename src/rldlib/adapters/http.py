@@ -11,7 +11,7 @@ import io
 import socket
 import time
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
 
@@ -35,7 +35,6 @@ _MAX_REDIRECTS = 5
 _RETRIES = 2
 # A server that ignores ranges sends what the window holds before it sees us go.
 _PEEK_WINDOW = (socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
-_REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Http:
@@ -113,17 +112,19 @@ class Http:
         max_bytes: int = _MIB,
         deadline_s: float = 30,
         headers: Mapping[str, str] | None = None,
+        stay: bool = False,
     ) -> reading.Response:
         """The whole answer; one of more than ``max_bytes`` is an error.
 
         Any status below 500 is an answer; only what is read of it differs.
+        With ``stay``, so is a redirect to another origin, where nobody goes.
 
         Raises:
             SourceUnavailableError: There was no answer within the bounds.
         """
         asked = {**({"Accept": accept} if accept else {}), **(headers or {})}
         return self._retried(
-            url, lambda until: self._whole(self._bulk, url, asked, until, max_bytes), deadline_s
+            url, lambda until: self._whole(self._bulk, url, asked, until, max_bytes, stay=stay), deadline_s
         )
 
     def range(self, url: str, start: int, length: int, *, deadline_s: float = 30) -> reading.Response:
@@ -194,8 +195,10 @@ class Http:
         until: float,
         max_bytes: int,
         method: str = "GET",
+        *,
+        stay: bool = False,
     ) -> reading.Response:
-        with self._exchange(session, method, url, headers, until) as response:
+        with self._exchange(session, method, url, headers, until, stay=stay) as response:
             body = bytearray()
             reading.read_body(response, body.extend, max_bytes, told_url(url))
             return reading.answer_of(response, bytes(body))
@@ -211,18 +214,27 @@ class Http:
 
     @contextlib.contextmanager
     def _exchange(
-        self, session: requests.Session, method: str, url: str, headers: Mapping[str, str], until: float
+        self,
+        session: requests.Session,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        until: float,
+        *,
+        stay: bool = False,
     ) -> Iterator[requests.Response]:
         """Send, follow redirects within the origin, and close whatever was not read to its end."""
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._send(session, method, url, headers, until)
             try:
-                target = response.headers.get("Location")
-                if response.status_code not in _REDIRECTS or target is None:
+                target = reading.redirected(response, url)
+                if target is None or (stay and target.leaves):
                     reading.check_answer(response, told_url(url))
                     yield response
                     return
-                url = self._redirected(url, target)
+                if target.leaves:
+                    raise reading.elsewhere(told_url(url), target)
+                url = target.url
             finally:
                 response.close()
         raise SourceUnavailableError(told_url(url), f"more than {_MAX_REDIRECTS} redirects")
@@ -253,16 +265,6 @@ class Http:
             raise TimeoutError("the deadline has passed")
         with Deadline(until, self._stall_s):
             return session.send(prepared, allow_redirects=False, timeout=min(left, self._stall_s), **settings)
-
-    def _redirected(self, url: str, target: str) -> str:
-        try:
-            joined = urljoin(url, target)
-            same = origin_of(urlsplit(joined)) == origin_of(urlsplit(url))
-        except ValueError:
-            joined, same = target, False
-        if not same:
-            raise SourceUnavailableError(told_url(url), f"it redirects to another origin, {told_url(joined)}")
-        return joined
 
     def _is_allowed(self, parts: SplitResult) -> bool:
         return parts.scheme == "https" or (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from rldlib.errors import SourceUnavailableError
 from rldlib.values.address import origin_of, told_url
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 64 * 1024
 _BODILESS = frozenset({204, 304})
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,26 @@ class Response:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Where an answer sends us, and whether that is another origin."""
+
+    url: str
+    leaves: bool
+
+
+def redirected(response: requests.Response, url: str) -> Redirect | None:
+    """Where the answer for ``url`` sends us; None where it is no redirect."""
+    target = response.headers.get("Location")
+    if response.status_code not in REDIRECTS or target is None:
+        return None
+    try:
+        joined = urljoin(url, target)
+        return Redirect(joined, origin_of(urlsplit(joined)) != origin_of(urlsplit(url)))
+    except ValueError:
+        return Redirect(target, leaves=True)
+
+
 def check_answer(response: requests.Response, told: str) -> None:
     """Refuse what is no answer: an outage, a locked door, compressed bytes."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -45,9 +66,15 @@ def check_answer(response: requests.Response, told: str) -> None:
     if response.status_code >= 500:
         raise SourceUnavailableError(told, f"status {response.status_code}")
     if response.status_code in {401, 403, 407}:
-        raise SourceUnavailableError(
-            told, f"status {response.status_code}: put credentials into netrc, or into the URL that was given"
-        )
+        raise SourceUnavailableError(told, f"status {response.status_code}: {_locked(response)}")
+
+
+def _locked(response: requests.Response) -> str:
+    if response.status_code == 407:
+        return "a proxy asks for credentials; put them into its URL"
+    if "Authorization" in response.request.headers:
+        return "it refused the credentials of netrc, or of the URL that was given; correct them"
+    return "put credentials into netrc, or into the URL that was given"
 
 
 def read_body(response: requests.Response, sink: Sink, max_bytes: int, told: str) -> None:
@@ -94,6 +121,11 @@ def over(told: str, max_bytes: int, length: int | None = None) -> SourceUnavaila
     """The error of a body longer than what is read."""
     has = f"{length:,} bytes" if length is not None else "more"
     return SourceUnavailableError(told, f"{has} where at most {max_bytes:,} bytes are read")
+
+
+def elsewhere(told: str, target: Redirect) -> SourceUnavailableError:
+    """The error of an answer that sends us to another server."""
+    return SourceUnavailableError(told, f"it redirects to another origin, {told_url(target.url)}")
 
 
 def split_url(url: str) -> SplitResult:

@@ -11,6 +11,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from packaging.utils import canonicalize_name
 
+from rldlib.adapters.http_reading import REDIRECTS
 from rldlib.adapters.index_files import IndexFiles
 from rldlib.errors import ServiceNotFoundError, SourceUnavailableError
 from rldlib.values.address import origin_of, told_url
@@ -37,11 +38,12 @@ _PAGE_FRESH_S = 60
 
 @dataclass(slots=True)
 class _Kept:
-    """One project as last seen."""
+    """One project as last seen. `elsewhere` is the other server that the index sent us to, if it did."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     page: ProjectPage | None = None
     etag: str | None = None
+    elsewhere: str | None = None
     until: float = 0
 
 
@@ -113,10 +115,13 @@ class Index:
                 raise ServiceNotFoundError(request.service, self.identity, f"{name} has no wheels there")
             return page.wheels
         sought = " nor ".join(names)
+        sent = next((kept.elsewhere for kept in map(self._pages.get, names) if kept and kept.elsewhere), None)
+        # Some indexes send whoever asks for what they lack to a public one: that is how confusion begins.
+        hint = f"; it redirects to {sent}, which is another server and not asked" if sent else ""
         raise ServiceNotFoundError(
             request.service,
             self.identity,
-            f"it has no distribution {sought}; name another with {request.service}@DISTRIBUTION",
+            f"it has no distribution {sought}{hint}; name another with {request.service}@DISTRIBUTION",
         )
 
     def project(self, name: str) -> Sequence[WheelFile] | None:
@@ -179,11 +184,20 @@ class Index:
         url = f"{self._url}{name}/"
         headers = {"If-None-Match": kept.etag} if kept.page is not None and kept.etag else {}
         answer = self._http.get(
-            url, accept=ACCEPT, max_bytes=MAX_PAGE_BYTES, deadline_s=self._deadline_s, headers=headers
+            url,
+            accept=ACCEPT,
+            max_bytes=MAX_PAGE_BYTES,
+            deadline_s=self._deadline_s,
+            headers=headers,
+            stay=True,
         )
         if answer.status == 304 and kept.page is not None:
             return
-        if answer.status in {404, 410}:
+        kept.elsewhere = None
+        if answer.status in REDIRECTS and "location" in answer.headers:
+            # It names another server for what it has not: one index is asked, and never a second.
+            kept.elsewhere = told_url(urljoin(url, answer.headers["location"]))
+        if kept.elsewhere or answer.status in {404, 410}:
             kept.page = kept.etag = None
             return
         if answer.status != 200:
