@@ -103,6 +103,16 @@ def test_a_base_holds_for_every_link():
     assert wheel.locator == f"https://files.example/deep/{_FILE}"
 
 
+def test_credentials_in_a_link_are_taken_off():
+    """
+    They are never sent, and would stand in every lock.
+    """
+    linked = f"https://me:hidden@files.example/{_FILE}?version=2"
+    wheels = [*_json([{"filename": _FILE, "url": linked}]).wheels, *_html(f'<a href="{linked}">x</a>').wheels]
+
+    assert [wheel.locator for wheel in wheels] == [f"https://files.example/{_FILE}?version=2"] * 2
+
+
 @pytest.mark.parametrize(
     ("media_type", "body", "told"),
     [

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename
@@ -218,14 +218,19 @@ def _attribute(value: str | None) -> str | None:
 
 
 def urljoin_or_none(base: str, reference: str) -> str | None:
-    """An http or https URL named on a page; None where it is none."""
+    """An http or https URL named on a page; None where it is none.
+
+    Credentials in it are taken off: they are never sent, and a lock would keep them.
+    """
     try:
         joined = urljoin(base, reference.strip())
         parts = urlsplit(joined)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return None
-    return joined if usable else None
+    if not usable:
+        return None
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def _wheel(
