@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -292,20 +293,22 @@ def test_pip_gives_the_same_lock_from_a_directory_and_an_index(tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_pip_sends_the_credentials_of_the_url_and_its_refusal_is_told(tmp_path):
+@pytest.mark.parametrize("password", ["hidden", 'hid "den" #1\\ /@:', ""])
+def test_pip_sends_the_credentials_of_the_url_and_its_refusal_is_told(tmp_path, password):
     make_wheel(tmp_path, "tax", "1.0")
     carrier = Directory(tmp_path).project("tax")[0]
 
     class Source(Directory):
-        credentials = ("me", "hidden")
+        credentials = ("me", password)
         identity = ""
 
     with Host(lambda host, connection, head: host.answer(connection, b"", "404 No")) as host:
         Source.identity = f"{host.url}/simple/"
         with pytest.raises(UnsatisfiableError, match="No matching distribution") as caught:
             PipResolving().lock("tax", carrier, _OWN, Source(tmp_path))
-        assert any("Authorization: Basic bWU6aGlkZGVu" in head for head in host.heads)
-    assert "hidden" not in str(caught.value)
+        expected = b64encode(f"me:{password}".encode()).decode()
+        assert any(f"Authorization: Basic {expected}" in head for head in host.heads)
+    assert "hid" not in str(caught.value)
 
 
 @pytest.mark.slow

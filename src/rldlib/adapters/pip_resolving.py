@@ -141,10 +141,14 @@ def _netrc(source: Source, folder: Path) -> Mapping[str, str]:
     path = folder / "netrc"
     path.touch(mode=0o600)
     user, password = credentials
-    path.write_text(
-        f"machine {urlsplit(source.identity).hostname} login {user} password {password}\n", encoding="utf-8"
-    )
+    host = urlsplit(source.identity).hostname
+    path.write_text(f"machine {host} login {_quoted(user)} password {_quoted(password)}\n", encoding="utf-8")
     return {"NETRC": str(path)}
+
+
+def _quoted(text: str) -> str:
+    """As a token of a netrc: spaces, quotes, hashes and nothing at all are taken as they are."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _refusal(service: str, source: Source, told: str) -> Exception:
