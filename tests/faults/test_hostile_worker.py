@@ -121,6 +121,14 @@ def test_a_stopped_worker_is_hung_and_is_killed(good, bad):
     assert good.call("echo", {"value": 1}, PATIENCE_S) == 1
 
 
+@pytest.mark.slow
+def test_a_silent_worker_that_works_is_left_alone(bad):
+    """Eight heartbeats do not come while a call holds the interpreter; after it, they come again."""
+    assert bad.call("busy", {"seconds": 0.8}, PATIENCE_S) == "done"
+    assert not threading.Event().wait(0.5)
+    assert bad.call("echo", {"value": 1}, PATIENCE_S) == 1
+
+
 def test_a_worker_that_ignores_stop_and_sigterm_is_killed(workers, promise, tmp_path):
     worker = workers.start(order(tmp_path, "ignores-stop"), promise)
     began = time.monotonic()

@@ -51,7 +51,7 @@ def test_operations_that_cannot_be_called_are_refused(told, issue):
 
 
 def test_all_issues_are_told_at_once():
-    with pytest.raises(ValueError, match="_a.*; .*_b"):
+    with pytest.raises(ValueError, match=r"_a.*; .*_b"):
         read_operations({"_a": described(), "_b": described()})
 
 
@@ -66,7 +66,9 @@ def test_what_is_declared_and_true_is_no_difference():
 
 
 def test_what_is_not_declared_is_not_compared():
-    assert differences({"echo": OperationProfile()}, {"echo": described(idempotent=True, cache_for_s=3)}) == ()
+    assert (
+        differences({"echo": OperationProfile()}, {"echo": described(idempotent=True, cache_for_s=3)}) == ()
+    )
 
 
 def test_every_difference_is_named():

@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 
 import pytest
-
-from rldlib.worker.output import OLDER, read_output
 from tests.worker.spawning import (
     PATIENCE_S,
     SPAWNER,
@@ -26,6 +24,8 @@ from tests.worker.spawning import (
     parent_of,
     watched,
 )
+
+from rldlib.worker.output import OLDER, read_output
 
 
 @pytest.fixture

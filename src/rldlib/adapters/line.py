@@ -82,13 +82,13 @@ class Line:
             False where it was sent and is not ready in time, None where it
             was not sent: there was no room in time, or the worker is lost.
         """
-        if self._turns.mine:  # a callback of the thread that reads
+        if self._turns.mine():  # a callback of the thread that reads
             return self.wait(call, until) if self.post(parts, call, until) else None
         try:
             # With the lead: else the loop would wake up for the reply too.
             if not self.post(parts, call, until, lead=True):
                 return None
-            if self._turns.mine:
+            if self._turns.mine():
                 self._read_for(call, until)
         finally:
             self._leave()
@@ -135,7 +135,7 @@ class Line:
         """Wait until a call is ready; False where it is not in time."""
         if call.ready:
             return True
-        if self._turns.mine:
+        if self._turns.mine():
             # A callback of the thread that reads: it reads on, for itself and all others.
             self._read_for(call, until)
             return call.ready
@@ -161,7 +161,7 @@ class Line:
         return True
 
     def _leave(self) -> None:
-        if self._turns.mine:
+        if self._turns.mine():
             with self._lock:
                 self._turns.leave()
                 if self.lost is not None:

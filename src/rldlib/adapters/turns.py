@@ -30,7 +30,6 @@ class Turns:
         self._arm = arm
         self._followers: dict[int, WaitingCall] = {}
 
-    @property
     def mine(self) -> bool:
         """Whether this thread leads."""
         return self.leader == get_ident()
@@ -45,7 +44,7 @@ class Turns:
 
     def leave(self) -> None:
         """Hand the lead on, where this thread has it. With the lock held."""
-        if self.mine:
+        if self.mine():
             self.leader = None
             self.appoint()
 
