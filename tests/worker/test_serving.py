@@ -71,7 +71,7 @@ class Calls(Service):
     @operation
     def work(self, to: int):
         for done in range(to):
-            progress(done + 1, to, "working")
+            progress(Decimal(done + 1), to, "working")
         return threading.get_ident()
 
     @operation
@@ -95,9 +95,22 @@ class Calls(Service):
     def log(self):
         return list(log)
 
+    @operation
+    def speechless(self):
+        class Odd(Exception):
+            def __str__(self):
+                raise ValueError("no words")
+
+        raise Odd
+
+    @operation
+    def ail(self, how):
+        log.append(how)
+
     def check(self):
-        log.append("checked")
-        return {"queue": 0}
+        if log[-1:] == ["ill"]:
+            raise ValueError("unwell")
+        return object() if log else {"queue": 0}
 
     def stop(self):
         log.append("stopped")
@@ -255,6 +268,26 @@ def test_a_check_is_answered_while_all_threads_are_busy(calls):
     assert calls.host.receive() == ["reply", 2, {"queue": 0}]
     _module(calls).gate.set()
     assert calls.host.receive()[:2] == ["reply", 1]
+
+
+@pytest.mark.parametrize(
+    ("how", "told"), [("ill", ["fault", 2, "ValueError", "unwell"]), ("strange", ["reply", 2, None])]
+)
+def test_a_check_tells_what_the_hook_raised_and_passes_over_what_does_not_travel(how, told, calls):
+    calls.host.start(service=calls.service)
+    calls.host.ask("ail", how=how)
+    calls.host.send(messages.CHECK, 2)
+
+    assert calls.host.receive()[:4] == told
+
+
+def test_an_exception_whose_own_code_raises_is_told_all_the_same(calls):
+    calls.host.start(service=calls.service)
+    calls.host.call(1, "speechless")
+
+    kind, _, name, message, _ = calls.host.receive()
+    assert (kind, message) == ("fault", "(the message could not be written: ValueError)")
+    assert name.endswith("Odd")
 
 
 # --- streams -----------------------------------------------------------------------

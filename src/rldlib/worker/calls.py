@@ -65,7 +65,8 @@ class Call:
 
     def progress(self, done: float, total: float | None, text: str) -> None:
         """See `rldlib.plugin.progress`."""
-        self._connection.send_droppable([messages.PROGRESS, self.id, done, total, str(text)])
+        told = [_number(done), None if total is None else _number(total), str(text)]
+        self._connection.send_droppable([messages.PROGRESS, self.id, *told])
 
     def begin(self) -> dict[str, Any] | None:
         """The keyword arguments; None where it is over before it began."""
@@ -184,3 +185,8 @@ class StreamCall(Call):
         close = getattr(self._items, "close", None)
         if close is not None:
             close()
+
+
+def _number(value: Any) -> float:
+    # A Decimal travels as one, and the protocol has numbers here.
+    return value if type(value) is int else float(value)

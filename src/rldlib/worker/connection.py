@@ -148,7 +148,7 @@ class Connection:
         descriptor = self._descriptors.popleft()
         try:
             mapping = mmap.mmap(descriptor, size)
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, OverflowError) as exc:
             raise ProtocolError(f"segment {segment_id} of {size:,} bytes cannot be mapped: {exc}") from exc
         finally:
             os.close(descriptor)
