@@ -191,7 +191,7 @@ class Peer:
         os.kill(os.getpid(), signal.SIGSTOP)
 
     def call_busy(self, number, seconds):
-        """Works, and keeps the heartbeat from being sent, as a call that holds the interpreter's lock does."""
+        """Works, and keeps the heartbeat from being sent, as holding the interpreter's lock does."""
         with self.lock:
             until = time.monotonic() + seconds
             while time.monotonic() < until:
