@@ -1,8 +1,8 @@
 """What a local call saves: the same operation by rldlib, and by requests from uvicorn on loopback.
 
 Both run the same code of the sales-tax service, in a process of its own, on the same machine, in one run, in
-turns. Loopback is the kindest network there is: what a real one adds comes on top of the HTTP side. It prints
-one JSON document.
+turns. Loopback is the kindest network there is: what a real one adds comes on top of the HTTP side. By itself
+it prints one JSON document; the other benchmarks take its rounds for a row of theirs.
 """
 
 from __future__ import annotations
@@ -54,18 +54,23 @@ def main() -> None:
 
 def measure(rounds: int, calls: int) -> dict[str, Any]:
     """Median over the rounds of each side's p50 and p99, and of their ratios."""
-    with _local() as local, _remote() as remote:
-        _check_same(local(), remote())
-        for _ in range(_WARM_UP):
-            local()
-            remote()
-        rows = [_round(local, remote, calls, turn) for turn in range(rounds)]
+    rows = measure_rounds(rounds, calls)
     return {
         "operation": "sales-tax table, 3 amounts",
         "rounds": rounds,
         "calls_per_round": calls,
         **{name: _spread([row[name] for row in rows]) for name in rows[0]},
     }
+
+
+def measure_rounds(rounds: int, calls: int) -> list[dict[str, float]]:
+    """Each round's p50 and p99 of both sides, and their ratios."""
+    with _local() as local, _remote() as remote:
+        _check_same(local(), remote())
+        for _ in range(_WARM_UP):
+            local()
+            remote()
+        return [_round(local, remote, calls, turn) for turn in range(rounds)]
 
 
 def _round(local: Callable[[], Any], remote: Callable[[], Any], calls: int, turn: int) -> dict[str, float]:

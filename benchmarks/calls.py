@@ -1,0 +1,253 @@
+"""A call beside the cheapest way there is, and beside the usual one; large arguments beside one copy."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from latency import measure_rounds
+from measuring import Row, in_turns
+from services import service
+
+import rldlib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+OURS, RAW, HTTP, COPY = "rldlib", "raw Unix socket", "requests to uvicorn", "one memcpy"
+_THREADS = 16
+_SECONDS = 1.0
+_MESSAGE = {
+    "name": "Ada Lovelace",
+    "amounts": [19, 5, 100, 7],
+    "note": "a hundred bytes, more or less",
+    "ok": True,
+}
+_MIB = 2**20
+
+
+def measure(folder: Path, url: str, rounds: int, calls: int, wanted: Callable[[str], bool]) -> Iterator[Row]:
+    """The rows about calls that are wanted."""
+    if any(map(wanted, ("echo-raw", "echo-http", "threads-16", "array-64", "array-1"))):
+        yield from _with_service(folder, url, rounds, calls, wanted)
+    if wanted("table-http"):
+        told = measure_rounds(rounds, calls // 4)
+        sides = {OURS: "local", HTTP: "http"}
+        yield Row(
+            name="table-http",
+            title="a whole operation (sales-tax table), p50, against the same code behind HTTP",
+            unit="us",
+            samples={who: [row[f"{side}_p50_us"] for row in told] for who, side in sides.items()},
+            ours=OURS,
+            against=HTTP,
+            inverse=True,
+        )
+
+
+def _with_service(
+    folder: Path, url: str, rounds: int, calls: int, wanted: Callable[[str], bool]
+) -> Iterator[Row]:
+    with ExitStack() as stack:
+        daemon = stack.enter_context(rldlib.LocalDaemon(index_url=url, root=folder / "calls"))
+        handle = daemon.acquire(service("numpy"))
+        if wanted("echo-raw") or wanted("echo-http") or wanted("threads-16"):
+            yield from _small(stack, handle, rounds, calls, wanted)
+        for mebibytes, target in ((64, 1.5), (1, 3.0)):
+            if wanted(f"array-{mebibytes}"):
+                yield _array(handle, mebibytes, target, rounds)
+
+
+def _small(
+    stack: ExitStack, handle: rldlib.Handle, rounds: int, calls: int, wanted: Callable[[str], bool]
+) -> Iterator[Row]:
+    payload = json.dumps(_MESSAGE).encode()
+    path = stack.enter_context(_peer("raw"))
+    connect = partial(_connected, path)
+    raw = stack.enter_context(connect())
+    post = stack.enter_context(_http())
+    for warm in (lambda: handle.call("echo", value=_MESSAGE), lambda: _ping(raw, payload), post):
+        _p50(warm, calls)
+    samples = in_turns(
+        {
+            OURS: lambda: _p50(lambda: handle.call("echo", value=_MESSAGE), calls),
+            RAW: lambda: _p50(lambda: _ping(raw, payload), calls),
+            HTTP: lambda: _p50(post, max(calls // 5, 100)),
+        },
+        rounds,
+    )
+    title = f"call, echo of {len(payload)} bytes, p50"
+    if wanted("echo-raw"):
+        yield Row(
+            name="echo-raw", title=f"{title}, against a raw socket", unit="us", samples=samples,
+            ours=OURS, against=RAW, target=1.5,
+            holds="the wake-up of a second thread in the worker, and Python on both sides",
+        )  # fmt: skip
+    if wanted("echo-http"):
+        yield Row(
+            name="echo-http", title=f"{title}, against requests to uvicorn", unit="us", samples=samples,
+            ours=OURS, against=HTTP, target=8.0, more_is_better=True, inverse=True,
+        )  # fmt: skip
+    if wanted("threads-16"):
+        sockets = [stack.enter_context(connect()) for _ in range(_THREADS)]
+        yield Row(
+            name="threads-16",
+            title=f"{_THREADS} threads at once, calls a second, against as many raw sockets",
+            unit="calls/s",
+            samples=in_turns(
+                {
+                    OURS: lambda: _throughput([lambda: handle.call("echo", value=_MESSAGE)] * _THREADS),
+                    RAW: lambda: _throughput([partial(_ping, sock, payload) for sock in sockets]),
+                },
+                rounds,
+            ),
+            ours=OURS,
+            against=RAW,
+            target=0.6,
+            more_is_better=True,
+            holds="both sides are Python: one thread of each interpreter runs at a time",
+        )
+
+
+def _array(handle: rldlib.Handle, mebibytes: int, target: float, rounds: int) -> Row:
+    """The worker only looks at its length: whether it copied is told by its own memory."""
+    numpy = importlib.import_module("numpy")
+    array = numpy.ones(mebibytes * _MIB // 8)
+    copy = array.copy()
+    times = max(5, 100 // mebibytes)
+    for _ in range(3):
+        handle.call("length", array=array)
+    before = handle.call("memory")["Anonymous"]
+    samples = in_turns(
+        {
+            OURS: lambda: _p50(lambda: handle.call("length", array=array), times) / 1000,
+            COPY: lambda: _p50(lambda: numpy.copyto(copy, array), times) / 1000,
+        },
+        rounds,
+    )
+    grown = (handle.call("memory")["Anonymous"] - before) / 1024
+    return Row(
+        name=f"array-{mebibytes}",
+        title=f"an array of {mebibytes} MiB as argument, against one resident memcpy",
+        unit="ms",
+        samples=samples,
+        ours=OURS,
+        against=COPY,
+        target=target,
+        facts={"anonymous_memory_that_the_worker_grew_by_mib": round(grown, 2)},
+        holds="the pages of the segment are another process's too; the call itself",
+    )
+
+
+def _p50(call: Callable[[], Any], calls: int) -> float:
+    """The median of so many calls, in microseconds."""
+    taken = []
+    for _ in range(calls):
+        began = time.perf_counter_ns()
+        call()
+        taken.append(time.perf_counter_ns() - began)
+    return statistics.median(taken) / 1000
+
+
+def _throughput(calls: list[Callable[[], Any]]) -> float:
+    """Calls a second, each callable in a thread of its own."""
+    begin, over = threading.Barrier(len(calls) + 1), threading.Event()
+    counts = [0] * len(calls)
+
+    def perform(number: int) -> None:
+        begin.wait()
+        while not over.is_set():
+            calls[number]()
+            counts[number] += 1
+
+    threads = [threading.Thread(target=perform, args=(number,)) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    begin.wait()
+    began = time.perf_counter()
+    time.sleep(_SECONDS)
+    over.set()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / (time.perf_counter() - began)
+
+
+# --- peers -------------------------------------------------------------------------
+
+
+@contextmanager
+def _peer(kind: str) -> Iterator[Any]:
+    """A server in a process of its own; for ``raw`` the path of its socket, for ``http`` its port."""
+    family = socket.AF_UNIX if kind == "raw" else socket.AF_INET
+    with socket.socket(family) as listening:
+        listening.bind(f"\0rldlib-bench-{os.getpid()}" if kind == "raw" else ("127.0.0.1", 0))
+        listening.listen(_THREADS * 2)
+        address = listening.getsockname()
+        command = [sys.executable, __file__, kind, str(listening.fileno())]
+        server = subprocess.Popen(command, pass_fds=[listening.fileno()])
+    try:
+        yield address
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _connected(address: Any) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(address)
+    return sock
+
+
+def _ping(sock: socket.socket, payload: bytes) -> None:
+    sock.send(payload)
+    if len(sock.recv(4096)) != len(payload):
+        raise SystemExit("the raw socket answers differently")
+
+
+@contextmanager
+def _http() -> Iterator[Callable[[], Any]]:
+    import requests
+
+    with _peer("http") as address, requests.Session() as session:
+        session.trust_env = False
+        url = f"http://127.0.0.1:{address[1]}/echo"
+        yield lambda: session.post(url, json=_MESSAGE, timeout=30).json()
+
+
+def _serve_raw(listening: socket.socket) -> None:
+    def serve(sock: socket.socket) -> None:
+        while data := sock.recv(4096):
+            sock.send(data)
+
+    while True:
+        threading.Thread(target=serve, args=(listening.accept()[0],), daemon=True).start()
+
+
+def _serve_http(listening: socket.socket) -> None:
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+
+    async def echo(request: Request) -> JSONResponse:
+        return JSONResponse(await request.json())
+
+    application = Starlette(routes=[Route("/echo", echo, methods=["POST"])])
+    uvicorn.Server(uvicorn.Config(application, log_level="error", access_log=False)).run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    _inherited = socket.socket(fileno=int(sys.argv[2]))
+    (_serve_raw if sys.argv[1] == "raw" else _serve_http)(_inherited)
