@@ -1,4 +1,4 @@
-# ruff: noqa: INP001 - a script beside what it writes, no package
+
 """Writes `profile.schema.json` anew, here and where the build backend carries its copy.
 
 Run it after a change to the fields of a profile: ``python docs/reference/profile_schema.py``.

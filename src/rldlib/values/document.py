@@ -156,6 +156,10 @@ def _across(document: Mapping[str, Any], path: str, kinds: Collection[str]) -> I
     yield from _resources_faults(document.get("resources"), within(path, "resources"), kinds)
 
 
+def _texts(found: object) -> list[str]:
+    return [text for text in found if isinstance(text, str)] if isinstance(found, list) else []
+
+
 def _objects(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = document.get(name)
     return found if isinstance(found, dict) else {}
@@ -195,23 +199,20 @@ def _resources_faults(resources: object, path: str, kinds: Collection[str]) -> I
     known = [
         (f"{path}[{at}]", resource) for at, resource in enumerate(resources) if isinstance(resource, dict)
     ]
-    needs: dict[str, list[str]] = {}
+    names = Counter(name for _, resource in known if isinstance(name := resource.get("name"), str))
+    needs: dict[str, list[str]] = {name: [] for name in names}
     for here, resource in known:
-        name, required = resource.get("name"), resource.get("requires")
-        if isinstance(name, str):
-            if name in needs:
-                yield f"{here}.name: {shown(name)} is the name of another resource too"
-            needs[name] = (
-                [text for text in required if isinstance(text, str)] if isinstance(required, list) else []
-            )
-    for here, resource in known:
+        name, kind = resource.get("name"), resource.get("kind")
+        if isinstance(name, str) and names[name] > 1:
+            yield f"{here}.name: {shown(name)} is the name of another resource too"
         yield from _origin_faults(resource, here)
-        kind = resource.get("kind")
         if isinstance(kind, str) and kind not in kinds and resource.get("required", True) is True:
             yield f"{here}.kind: {shown(kind)} is not known here, and the resource is required"
-        for text in needs.get(str(resource.get("name")), ()):
-            if text not in needs:
-                yield f"{here}.requires: there is no resource {shown(text)}"
+        for needed in _texts(resource.get("requires")):
+            if needed not in names:
+                yield f"{here}.requires: there is no resource {shown(needed)}"
+            elif isinstance(name, str):
+                needs[name].append(needed)
     circle = _circle(needs)
     if circle:
         yield f"{path}: {' requires '.join(map(shown, circle))}, a circle"
