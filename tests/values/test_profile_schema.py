@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.values.profiles import WHOLE, document, mangled, pinned
 
@@ -67,8 +67,7 @@ def test_the_schema_refuses_what_the_parser_refuses(fields):
 @given(mangled)
 def test_what_the_parser_takes_the_schema_takes(value):
     profile, _ = examine(value)
-    assume(profile is not None)
-    assert valid(value)
+    assert profile is None or valid(value)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.__name__)
