@@ -103,6 +103,13 @@ def test_the_root_of_pyenv_is_honoured(find, tmp_path):
     assert find(PYENV_ROOT=str(tmp_path / "elsewhere"))[1].executable == str(there)
 
 
+def test_the_shims_on_path_lead_to_their_pyenv_whatever_the_home(find, tmp_path):
+    there = _answering(tmp_path / "elsewhere" / "versions" / "x" / "bin" / "python3")
+    _script(tmp_path / "elsewhere" / "shims" / "python3", f"touch '{tmp_path}/ran'\n")
+    assert find(PATH=str(tmp_path / "elsewhere" / "shims"))[1].executable == str(there)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_links_and_virtualenvs_lead_to_one_base_interpreter(find, tmp_path):
     venv.create(tmp_path / "env")
     (tmp_path / "bin").mkdir()

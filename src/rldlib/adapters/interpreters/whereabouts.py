@@ -43,16 +43,20 @@ def _named(environment: Mapping[str, str]) -> Iterator[str]:
     yield own_executable()
     yield from filter(os.path.isabs, environment.get(VARIABLE, "").split(os.pathsep))
     home = environment.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - strings
-    pyenv = environment.get("PYENV_ROOT") or f"{home}/.pyenv"
-    for folder in (f"{pyenv}/versions", f"{home}/.local/share/uv/python"):
+    on_path = environment.get("PATH", "").split(os.pathsep)
+    # Whoever runs with another home still has the shims of a pyenv on PATH.
+    pyenvs = [environment.get("PYENV_ROOT") or f"{home}/.pyenv"]
+    pyenvs += [folder.removesuffix("/shims") for folder in on_path if folder.endswith("/shims")]
+    managed = [*(f"{pyenv}/versions" for pyenv in pyenvs), f"{home}/.local/share/uv/python"]
+    for folder in dict.fromkeys(managed):
         yield from (f"{folder}/{name}/bin/python3" for name in _names(folder))
     # A pyenv shim starts a shell that finds what was found above.
-    shims = os.path.realpath(f"{pyenv}/shims")
-    folders = [*environment.get("PATH", "").split(os.pathsep), *_FOLDERS]
+    shims = {os.path.realpath(f"{pyenv}/shims") for pyenv in pyenvs}
+    folders = [*on_path, *_FOLDERS]
     folders += [f"{_OPTIONAL}/{name}/bin" for name in _names(_OPTIONAL)]
     names = ["python3", *(f"python3.{minor}" for minor in range(OLDEST_PYTHON.minor, _NEWEST_MINOR))]
     for folder in dict.fromkeys(folders):
-        if os.path.isabs(folder) and os.path.realpath(folder) != shims:  # noqa: PTH117 - strings
+        if os.path.isabs(folder) and os.path.realpath(folder) not in shims:  # noqa: PTH117 - strings
             yield from (f"{folder}/{name}" for name in names)
 
 
