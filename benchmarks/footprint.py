@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -286,7 +287,9 @@ def _acquired(root: Path, url: str, state: str) -> float:
     if state == "warm":
         # All but the store: it is asked for, decided, locked, and built again.
         for part in ("services", "environments"):
-            shutil.rmtree(root / part, ignore_errors=True)
+            if (root / part).exists():
+                # Not deleted: see `starts`.
+                (root / part).rename(root.with_name(f".gone-{uuid.uuid4().hex}"))
     else:
         _follow(root, name, url)
     began = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 from rldlib.adapters.files import FileSystem
 
@@ -53,3 +54,27 @@ class FaultyFileSystem(FileSystem):
     def lock(self, fd, *, shared=False):
         self._meet("lock")
         return super().lock(fd, shared=shared)
+
+
+class FlushedFileSystem(FileSystem):
+    """The real one; it notes what was flushed, by its path below an environment.
+
+    Args:
+        told: Set once a file of the name `until` was renamed into place.
+        until: That name.
+    """
+
+    def __init__(self, told=None, *, until=""):
+        self.flushed = set()
+        self._told = told
+        self._until = until
+
+    def flush(self, fd):
+        path = str(Path(f"/proc/self/fd/{fd}").readlink())
+        self.flushed.add(path.partition("/environments/")[2].partition("/")[2] or path)
+        super().flush(fd)
+
+    def rename(self, source, target):
+        super().rename(source, target)
+        if self._told is not None and target.endswith(self._until):
+            self._told.set()

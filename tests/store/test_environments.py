@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import importlib.metadata
+import json
 import os
 import signal
 import subprocess
@@ -16,11 +17,11 @@ from pathlib import Path
 
 import pytest
 from tests.hostile_wheels import HOSTILE
-from tests.store.faulty import FaultyFileSystem
+from tests.store.faulty import FaultyFileSystem, FlushedFileSystem
 from tests.store.provision import FolderSource, lock_of, own_interpreter, tree_of
 from tests.wheels import make_wheel
 
-from rldlib.adapters.environments import Environments
+from rldlib.adapters.environments import Environments, flushing
 from rldlib.adapters.environments.skeletons import Skeletons
 from rldlib.adapters.files import HostLock
 from rldlib.adapters.store import Store
@@ -345,7 +346,7 @@ def test_a_build_killed_at_any_instant_leaves_nothing_to_see_and_the_next_one_wo
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("call", ["create", "write", "flush", "make_folder", "link", "rename", "lock"])
+@pytest.mark.parametrize("call", ["create", "write", "make_folder", "link", "rename", "lock"])
 def test_a_build_that_cannot_be_stored_leaves_nothing(call, number, lock, store, tmp_path, host):
     Skeletons(host).of(own_interpreter())
     faulty = Environments(tmp_path / "root", host, files=FaultyFileSystem(call, number=number))
@@ -465,3 +466,76 @@ def _record_hash(content):
     import hashlib
 
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+
+
+# --- on the disk ------------------------------------------------------------------------
+
+
+def _told(environment):
+    return json.loads((environment / ENVIRONMENT_MARKER).read_bytes())
+
+
+def test_an_environment_that_was_not_flushed_is_built_again_after_a_power_cut(
+    environments, store, lock, tmp_path, host, monkeypatch
+):
+    """Another boot than the one that wrote it: what is there may be anything."""
+    environment = environments.build(lock, own_interpreter(), store)
+    digest = environments.digest(lock, own_interpreter())
+    (environment / SITE / "good" / "__init__.py").write_text("")
+
+    monkeypatch.setattr(flushing, "boot", lambda: "another")
+    after = Environments(tmp_path / "root", host)
+
+    assert after.find(digest) is None
+    assert _run(after.build(lock, own_interpreter(), store), "-c", "import good; print(good.x)") == "2"
+    assert after.find(digest) == environment
+
+
+@pytest.mark.parametrize("left", [b"", b"\0\0\0\0", b"[]"])
+def test_a_marker_that_a_power_cut_left_is_none(left, environments, store, lock):
+    environment = environments.build(lock, own_interpreter(), store)
+    (environment / ENVIRONMENT_MARKER).write_bytes(left)
+
+    assert environments.find(environments.digest(lock, own_interpreter())) is None
+
+
+def test_what_was_flushed_outlives_every_boot(store, lock, tmp_path, host, monkeypatch):
+    flushed = threading.Event()
+    files = FlushedFileSystem(flushed, until=ENVIRONMENT_MARKER)
+    environments = Environments(tmp_path / "root", host, files=files, flush_after_s=0)
+    environment = environments.build(lock, own_interpreter(), store)
+    assert flushed.wait(30)
+    environments.close()
+
+    assert "boot" not in _told(environment)
+    assert {
+        str(path.relative_to(environment)) for path in (environment / SITE).rglob("*.py")
+    } <= files.flushed
+    monkeypatch.setattr(flushing, "boot", lambda: "another")
+    digest = environments.digest(lock, own_interpreter())
+    assert Environments(tmp_path / "root", host).find(digest) == environment
+
+
+def test_what_the_disk_refuses_to_keep_is_not_found_any_more(environments, store, lock, tmp_path, host):
+    environments.build(lock, own_interpreter(), store)
+    digest = environments.digest(lock, own_interpreter())
+
+    faulty = FaultyFileSystem("flush", number=errno.EIO)
+    flushing.Flushing(Places(tmp_path / "root"), files=faulty).flush(digest)
+
+    assert environments.find(digest) is None
+    assert _run(environments.build(lock, own_interpreter(), store), "-c", "import good; print(good.x)") == "2"
+
+
+def test_where_boots_are_not_told_an_environment_is_flushed_before_it_is_there(
+    store, lock, tmp_path, host, monkeypatch
+):
+    monkeypatch.setattr(flushing, "boot", lambda: None)
+    monkeypatch.setattr("rldlib.adapters.environments.boot", lambda: None)
+    files = FlushedFileSystem()
+    environment = Environments(tmp_path / "root", host, files=files).build(lock, own_interpreter(), store)
+
+    assert "boot" not in _told(environment)
+    assert {path.name for path in (environment / SITE).rglob("*.py")} <= {
+        Path(path).name for path in files.flushed
+    }

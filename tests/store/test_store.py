@@ -308,7 +308,7 @@ def test_a_fetch_that_cannot_be_stored_leaves_nothing(call, number, wheel, tmp_p
 
 
 @pytest.mark.parametrize("nth", [1, 2, 3])
-@pytest.mark.parametrize("call", ["create", "write", "flush", "make_folder", "rename"])
+@pytest.mark.parametrize("call", ["create", "write", "make_folder", "rename"])
 def test_an_image_that_cannot_be_stored_leaves_nothing(call, nth, wheel, tmp_path):
     root = tmp_path / "root"
     Store(root).add(wheel, FolderSource())

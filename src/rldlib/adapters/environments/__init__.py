@@ -1,8 +1,9 @@
 """Virtualenvs, each for one lock on one interpreter, immutable once complete.
 
 An environment is keyed by what goes in it, built beside its place under a lock
-that dies with its holder, and renamed into place when everything in it, its
-marker last, is on the disk. So what has the name is complete.
+that dies with its holder, and renamed into place when everything is in it, its
+marker last. What has the name is complete, unless the power was cut before it
+was on the disk: then its marker tells.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from rldlib.adapters.environments.flushing import Flushing, boot, marker
 from rldlib.adapters.files import (
     REAL,
     HostLock,
     erase,
+    flush_tree,
     publish_folder,
     remove_tree,
     storage_errors,
@@ -34,24 +37,31 @@ if TYPE_CHECKING:
 _BUILD_DEADLINE_S: Final = 600
 # What changes when environments are built in another way.
 _FORMAT: Final = 1
-_IMAGES_AT_ONCE: Final = min(4, os.cpu_count() or 1)
 
 
 class Environments:
     """See `rldlib.ports.Environments`."""
 
-    def __init__(self, root: Path, host_dir: Path, *, files: FileSystem = REAL) -> None:
+    def __init__(
+        self, root: Path, host_dir: Path, *, files: FileSystem = REAL, flush_after_s: float | None = None
+    ) -> None:
         """Name the folders; nothing is made before something is built.
 
         Args:
             root: The daemon's root.
             host_dir: Where one skeleton per interpreter is kept for all roots.
             files: The file system.
+            flush_after_s: How long after a build it is flushed, in a thread of its own; None is never.
         """
         self._places = Places(root)
         self._host_dir = host_dir
         self._files = files
         self._folder = str(self._places.folder("environment"))
+        self._flushing = Flushing(self._places, files=files, later_s=flush_after_s)
+
+    def close(self) -> None:
+        """End what goes on in the background."""
+        self._flushing.close()
 
     def digest(self, lock: Lock, interpreter: Interpreter) -> str:
         """See `Environments.digest`."""
@@ -62,7 +72,7 @@ class Environments:
     def find(self, digest: str) -> Path | None:
         """See `Environments.find`."""
         place = f"{self._folder}/{digest}"
-        return Path(place) if os.path.exists(f"{place}/{ENVIRONMENT_MARKER}") else None  # noqa: PTH110 - a warm start
+        return Path(place) if self._flushing.is_complete(place, digest) else None
 
     def build(self, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
         """See `Environments.build`."""
@@ -76,18 +86,17 @@ class Environments:
             with HostLock(
                 self._places.building, deadline_s=_BUILD_DEADLINE_S, shared=True, files=self._files
             ):
-                return self._build(digest, lock, interpreter, store)
+                built = self._build(digest, lock, interpreter, store)
+        self._flushing.later(digest)
+        return built
 
     def _build(self, digest: str, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
-        from concurrent.futures import ThreadPoolExecutor
-
         from rldlib.adapters.environments.installation import Installation
         from rldlib.adapters.environments.skeletons import Skeletons
 
         place = self._places.place("environment", digest)
         beside = self._places.beside("environment", digest)
-        with ThreadPoolExecutor(_IMAGES_AT_ONCE, "rldlib-images") as pool:
-            images = list(pool.map(store.image, lock.wheels))
+        images = [store.image(wheel) for wheel in lock.wheels]
         remove_tree(place, self._places.aside, files=self._files)
         erase(beside)  # what a killed process left
         try:
@@ -99,6 +108,8 @@ class Environments:
                 for wheel, image in zip(lock.wheels, images, strict=True):
                     installation.install(wheel, image, store)
                 write_file(str(beside / ENVIRONMENT_MARKER), _marker(lock, interpreter), files=self._files)
+                if boot() is None:
+                    flush_tree(str(beside), files=self._files)
             publish_folder(beside, place, files=self._files)
         finally:
             erase(beside)
@@ -106,11 +117,11 @@ class Environments:
 
 
 def _marker(lock: Lock, interpreter: Interpreter) -> bytes:
-    content = {
+    facts = {
         "service": lock.service,
         "version": lock.version,
         "lock": lock.digest,
         "interpreter": str(interpreter),
         "wheels": {wheel.filename: wheel.sha256 for wheel in lock.wheels},
     }
-    return json.dumps(content, indent=1).encode()
+    return marker(facts)

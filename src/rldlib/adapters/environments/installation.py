@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _THREADS: Final = min(4, os.cpu_count() or 1)
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
-# Below it, starting threads costs more than they save.
-_FEW_FILES: Final = 64
+# Below it, starting threads costs more than they save; of small files they only take turns.
+_FEW_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ class Installation:
     # --- copying ----------------------------------------------------------------------
 
     def _copy_all(self, tree: str, targets: Sequence[_Target]) -> list[_Row]:
-        if len(targets) < _FEW_FILES:
+        if sum(target.file.size for target in targets) < _FEW_BYTES:
             return [self._copy(tree, target) for target in targets]
 
         def copy_some(some: Sequence[_Target]) -> list[_Row]:
@@ -165,7 +165,6 @@ class Installation:
             fd = self._files.create(path, 0o777 if file.executable else 0o666)
             try:
                 self._transfer(source, fd, file)
-                self._files.begin_flush(fd)
             finally:
                 os.close(fd)
         finally:

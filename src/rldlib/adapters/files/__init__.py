@@ -1,8 +1,9 @@
 """The file system as the store and the environments use it, safe against crashes.
 
-What is written lies beside its place first, in the same tree, is flushed, and
-is renamed into place: a reader sees all of it or nothing, after a kill and
-after a power cut. Everything that can fail goes through `FileSystem`, so that
+What is written lies beside its place first, in the same tree, and is renamed
+into place: a reader sees all of it or nothing, after a kill too. What cannot be
+made again, or does not tell its own damage, is flushed before: so it is after
+a power cut. Everything that can fail goes through `FileSystem`, so that
 a test can make each call fail.
 """
 

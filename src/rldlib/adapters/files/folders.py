@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rldlib.adapters.files.single import flush_path
 from rldlib.adapters.files.system import REAL, storage_errors
@@ -13,49 +13,32 @@ if TYPE_CHECKING:
 
     from rldlib.adapters.files.system import FileSystem
 
-_FLUSHES_AT_ONCE: Final = 8
-
 
 def publish_folder(beside: Path, place: Path, *, files: FileSystem = REAL) -> None:
-    """Flush a folder that was built beside, and rename it into place.
+    """Rename a folder that was built beside into place. Nothing is flushed.
 
+    A reader sees all of it or nothing, also after a kill. After a power cut it
+    may have its name and not its content: whoever reads must be able to tell.
     The caller holds the lock of `place` and has seen that nothing is there.
 
     Raises:
-        StorageError: It could not be flushed or renamed; nothing is at `place`.
+        StorageError: It could not be renamed; nothing is at `place`.
     """
     with storage_errors(beside):
-        flush_tree(str(beside), files=files)
         place.parent.mkdir(parents=True, exist_ok=True)
         files.rename(str(beside), str(place))
-        flush_path(str(place.parent), files=files)
 
 
 def flush_tree(folder: str, *, files: FileSystem = REAL) -> None:
     """Wait until every file below a folder, and then the folders, are on the disk."""
-    folders, found = [], []
+    folders = []
     for place, _, names in os.walk(folder):
         folders.append(place)
-        found += [path for name in names if not os.path.islink(path := f"{place}/{name}")]  # noqa: PTH114 - many
-    _flush_all(found, files)
-    _flush_all(folders, files)
-
-
-def _flush_all(paths: list[str], files: FileSystem) -> None:
-    """Flushes wait for the disk, and for each other least when they wait together."""
-
-    def flush(some: list[str]) -> None:
-        for path in some:
-            flush_path(path, files=files)
-
-    if len(paths) <= _FLUSHES_AT_ONCE:
-        return flush(paths)
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(_FLUSHES_AT_ONCE, "rldlib-flush") as pool:
-        shares = [paths[first :: 4 * _FLUSHES_AT_ONCE] for first in range(4 * _FLUSHES_AT_ONCE)]
-        list(pool.map(flush, shares))
-    return None
+        for name in names:
+            if not os.path.islink(path := f"{place}/{name}"):  # noqa: PTH114 - many
+                flush_path(path, files=files)
+    for place in folders:
+        flush_path(place, files=files)
 
 
 def remove_tree(path: Path, aside: Path, *, files: FileSystem = REAL) -> None:

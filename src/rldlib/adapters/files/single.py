@@ -61,8 +61,6 @@ def write_file(
         files.write(fd, data)
         if durable:
             files.flush(fd)
-        else:
-            files.begin_flush(fd)
     finally:
         os.close(fd)
 

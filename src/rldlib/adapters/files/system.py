@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING, Final
 from rldlib.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _FICLONE: Final = 0x40049409
-# sync_file_range(2): start writing, do not wait.
-_SYNC_FILE_RANGE_WRITE: Final = 2
 
 
 class FileSystem:
@@ -31,10 +28,6 @@ class FileSystem:
         written = os.write(fd, data)
         while written < len(data):
             written += os.write(fd, memoryview(data)[written:])
-
-    def begin_flush(self, fd: int) -> None:
-        """Let the disk begin, so that the later `flush` waits less. Never fails: it is a hint."""
-        _begin_flush()(fd)
 
     def flush(self, fd: int) -> None:
         """Wait until a file, or a folder's entries, are on the disk."""
@@ -79,15 +72,3 @@ def storage_errors(path: Path | str) -> Iterator[None]:
         yield
     except OSError as exc:
         raise StorageError(str(exc.filename or path), exc.strerror or str(exc)) from exc
-
-
-@functools.cache
-def _begin_flush() -> Callable[[int], object]:
-    """sync_file_range, where the C library has it: fsync then finds the blocks on their way."""
-    import ctypes
-
-    call = getattr(ctypes.CDLL(None), "sync_file_range", None)
-    if call is None:
-        return lambda _: None
-    call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    return lambda fd: call(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)

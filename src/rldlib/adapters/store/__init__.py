@@ -28,7 +28,7 @@ from rldlib.values.image import MANIFEST_NAME, TREE_NAME, DamagedImageError, Ima
 from rldlib.values.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 _FETCH_DEADLINE_S: Final = 1800
 _UNPACK_DEADLINE_S: Final = 600
 _THREADS: Final = min(4, os.cpu_count() or 1)
+# Unpacking a large file leaves the interpreter to others; of small ones threads only take turns.
+_LARGE_BYTES: Final = 64 * 1024
+_FEW_BYTES: Final = 4 * 1024 * 1024
 # So much more than was promised is read, so that a file that grew is told as that.
 _SLACK_BYTES: Final = 1024 * 1024
 _READ_ONLY: Final = 0o444
@@ -183,7 +186,11 @@ class Store:
     # --- images ----------------------------------------------------------------------
 
     def _unpack(self, wheel: LockedWheel, place: Path) -> None:
-        """Check and unpack in one pass; the caller holds the image's lock."""
+        """Check and unpack in one pass; the caller holds the image's lock.
+
+        It is not flushed. What a power cut leaves of it differs from its own hashes, which are compared
+        whenever it is used: it is then unpacked again, from a wheel that was flushed.
+        """
         path = self._present(wheel)
         beside = self._places.beside("image", wheel.sha256)
         remove_tree(place, self._places.aside, files=self._files)
@@ -210,8 +217,6 @@ class Store:
         return path
 
     def _checked(self, data: Data, wheel: LockedWheel, tree: str) -> Image:
-        from concurrent.futures import ThreadPoolExecutor
-
         from rldlib.rules.inspection import Inspection
 
         inspection = Inspection(data, wheel.filename)
@@ -223,8 +228,7 @@ class Store:
         def unpack(member: Member) -> ImageFile | None:
             return self._write(inspection, member, f"{tree}/{member.name}")
 
-        with ThreadPoolExecutor(_THREADS, "rldlib-unpack") as pool:
-            written = list(pool.map(unpack, inspection.members))
+        written = _each(inspection.members, unpack)
         self._refuse(inspection, wheel)
         return inspection.image([file for file in written if file is not None])
 
@@ -232,7 +236,6 @@ class Store:
         fd = self._files.create(path, _READ_ONLY)
         try:
             file = inspection.verify(member, lambda chunk: self._files.write(fd, chunk))
-            self._files.begin_flush(fd)
         finally:
             os.close(fd)
         return file
@@ -243,6 +246,23 @@ class Store:
         faults = excused(inspection.faults, wheel.sha256, self._allow)
         if faults:
             raise WheelRefusedError(wheel.filename, [str(fault) for fault in faults])
+
+
+def _each(
+    members: Sequence[Member], unpack: Callable[[Member], ImageFile | None]
+) -> list[ImageFile | None]:
+    """Unpack all of them, the large ones in threads; in the order of the members."""
+    large = [member for member in members if member.size >= _LARGE_BYTES]
+    if sum(member.size for member in large) < _FEW_BYTES:
+        return [unpack(member) for member in members]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_THREADS, "rldlib-unpack") as pool:
+        begun = {member.name: pool.submit(unpack, member) for member in large}
+        small = {member.name: unpack(member) for member in members if member.name not in begun}
+        return [
+            small[member.name] if member.name in small else begun[member.name].result() for member in members
+        ]
 
 
 def _folders(members: Collection[Member]) -> list[str]:
