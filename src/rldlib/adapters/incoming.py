@@ -7,7 +7,6 @@ import struct
 
 _TIMEVAL = struct.Struct("ll")
 _MICRO = 1_000_000
-# Below the size from which the allocator maps fresh pages for every read.
 _READ_BYTES = 64 * 1024
 
 
@@ -17,6 +16,8 @@ class Incoming:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._timeout = 0
+        # Made once: to make so large an object for every read costs more than the read.
+        self._buffer = memoryview(bytearray(_READ_BYTES))
 
     def receive(self, seconds: float | None) -> bytes | None:
         """What came, waiting at most so long; None where nothing did, empty at the end.
@@ -33,7 +34,7 @@ class Incoming:
 
     def _receive(self, flags: int) -> bytes | None:
         try:
-            return self._sock.recv(_READ_BYTES, flags)
+            return bytes(self._buffer[: self._sock.recv_into(self._buffer, 0, flags)])
         except BlockingIOError:
             return None
         except OSError:

@@ -15,7 +15,7 @@ import json
 from json import encoder as json_encoder
 
 from rldlib.wire.frames import MAX_FRAME_BYTES, Frame, ProtocolError, header
-from rldlib.wire.lowering import PLAIN, Lowering, UnfitError
+from rldlib.wire.lowering import PLAIN, Lowering, UnfitError, is_plain
 from rldlib.wire.raising import Raising, bound_depth
 from rldlib.wire.tags import MAX_DEPTH, TAG
 
@@ -59,6 +59,8 @@ def encode(message: list[Any], outside: Outside | None = None) -> list[bytes | m
         EncodingError: A value does not travel, or is too large. Nothing is
             left in `outside` then.
     """
+    if is_plain(message):
+        return _parts(message, [])
     lowering = Lowering(outside)
     try:
         try:
@@ -83,9 +85,9 @@ def decode(frame: Frame, outside: Outside | None = None) -> list[Any]:
     """
     try:
         text = str(frame.head, "utf-8", "surrogatepass")
-        message, end = _read(text)
-    except (ValueError, RecursionError) as exc:
-        raise ProtocolError(f"a frame whose head is no JSON: {exc}") from exc
+        message, end = _read(text, 0)
+    except (ValueError, RecursionError, StopIteration) as exc:
+        raise ProtocolError(f"a frame whose head is no JSON: {exc!r:.200}") from exc
     if end != len(text) or type(message) is not list:
         raise ProtocolError("a frame whose head is no JSON list")
     if text.count("[") + text.count("{") > MAX_DEPTH:
@@ -127,4 +129,5 @@ def _writer() -> Callable[[list[Any]], str]:
 
 
 _write = _writer()
-_read = json.JSONDecoder().raw_decode
+# What `raw_decode` calls; it raises StopIteration where there is no value at all.
+_read = json.JSONDecoder().scan_once

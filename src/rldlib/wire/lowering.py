@@ -16,6 +16,34 @@ if TYPE_CHECKING:
 
 PLAIN = frozenset((str, int, float, bool, type(None)))
 _STR = frozenset((str,))
+# From so many items on, looking at all types at once is faster than one after the other.
+_MANY = 16
+# Nesting that is plain for sure; what is deeper is looked at exactly.
+_SHALLOW = MAX_DEPTH // 2
+
+
+def is_plain(value: Any, levels: int = _SHALLOW) -> bool:
+    """Whether JSON has all of it already, as it is; most messages do. False may also mean: too deep to say."""
+    kind = type(value)
+    if kind is dict:
+        if TAG in value:
+            return False
+        if len(value) > _MANY:
+            if not _STR.issuperset(map(type, value)):
+                return False
+        else:
+            for key in value:
+                if type(key) is not str:
+                    return False
+        value = value.values()
+    elif kind is not list and kind is not tuple:
+        return False
+    if len(value) > _MANY and PLAIN.issuperset(map(type, value)):
+        return True
+    for item in value:  # noqa: SIM110 - a generator would cost more than what it looks at
+        if type(item) not in PLAIN and not (levels and is_plain(item, levels - 1)):
+            return False
+    return True
 
 
 class UnfitError(Exception):

@@ -35,6 +35,8 @@ class Connection:
     def __init__(self, sock: socket) -> None:
         self._socket = sock
         self._reader = FrameReader()
+        # Made once: to make so large an object for every read costs more than the read.
+        self._buffer = memoryview(bytearray(_READ_BYTES))
         self._descriptors: deque[int] = deque()
         self._segments = Segments(self._more_memory)
         self._announced = Condition(Lock())
@@ -124,16 +126,16 @@ class Connection:
 
     def _read(self) -> bool:
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(_READ_BYTES, _ANCILLARY_BYTES)
+            size, ancillary, _, _ = self._socket.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
         except OSError:
             return False
         for level, kind, payload in ancillary:
             if level == SOL_SOCKET and kind == SCM_RIGHTS:
                 whole = len(payload) - len(payload) % array("i").itemsize
                 self._descriptors.extend(array("i", payload[:whole]))
-        if data:
-            self._reader.feed(data)
-        return bool(data)
+        if size:
+            self._reader.feed(bytes(self._buffer[:size]))
+        return size > 0
 
     def _add_segment(self, segment_id: int, size: int, filler: str) -> None:
         if size == 0:
