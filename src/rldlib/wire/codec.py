@@ -130,4 +130,4 @@ def _writer() -> Callable[[list[Any]], str]:
 
 _write = _writer()
 # What `raw_decode` calls; it raises StopIteration where there is no value at all.
-_read = json.JSONDecoder().scan_once
+_read: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]

@@ -23,25 +23,27 @@ _SHALLOW = MAX_DEPTH // 2
 
 
 def is_plain(value: Any, levels: int = _SHALLOW) -> bool:
-    """Whether JSON has all of it already, as it is; most messages do. False may also mean: too deep to say."""
+    """Whether JSON has all of it already, as it is, and it is not too deep to say."""
     kind = type(value)
     if kind is dict:
-        if TAG in value:
+        if TAG in value or not _are_str(value):
             return False
-        if len(value) > _MANY:
-            if not _STR.issuperset(map(type, value)):
-                return False
-        else:
-            for key in value:
-                if type(key) is not str:
-                    return False
         value = value.values()
     elif kind is not list and kind is not tuple:
         return False
     if len(value) > _MANY and PLAIN.issuperset(map(type, value)):
         return True
-    for item in value:  # noqa: SIM110 - a generator would cost more than what it looks at
+    for item in value:
         if type(item) not in PLAIN and not (levels and is_plain(item, levels - 1)):
+            return False
+    return True
+
+
+def _are_str(keys: dict[Any, Any]) -> bool:
+    if len(keys) > _MANY:
+        return _STR.issuperset(map(type, keys))
+    for key in keys:  # noqa: SIM110 - a generator would cost more than what it looks at
+        if type(key) is not str:
             return False
     return True
 
