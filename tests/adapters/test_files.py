@@ -16,12 +16,14 @@ import pytest
 from tests.store.faulty import FaultyFileSystem
 
 from rldlib.adapters.files import (
+    FileSystem,
     HostLock,
     erase,
     mapped,
     publish_folder,
     remove_tree,
     replace_atomically,
+    sweep,
     write_file,
 )
 from rldlib.errors import StorageError
@@ -56,15 +58,37 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_a_killed_writer_left_is_removed_by_a_later_one(tmp_path):
-    path, left, young = tmp_path / "file", tmp_path / "file.0123.tmp", tmp_path / "file.4567.tmp"
-    for one in (left, young):
+def test_what_a_killed_writer_left_is_removed_by_a_later_one_and_what_is_being_written_is_not(tmp_path):
+    path = tmp_path / "file"
+    left, written = (tmp_path / f"file.{letter * 16}.tmp" for letter in "0f")
+    others = {tmp_path / "file.tmp", tmp_path / "file.notes.tmp", tmp_path / f"other.{'0' * 16}.tmp"}
+    for one in (left, written, *others):
         one.write_bytes(b"half")
-    os.utime(left, (1, 1))
 
-    replace_atomically(path, b"new")
+    with HostLock(written):
+        replace_atomically(path, b"new")
 
-    assert sorted(tmp_path.iterdir()) == [path, young]
+    assert set(tmp_path.iterdir()) == {path, written, *others}
+    assert set(sweep(tmp_path)) == {str(written), f"{tmp_path}/other.{'0' * 16}.tmp"}
+    assert sweep(tmp_path / "nothing") == []
+
+
+def test_a_writer_whose_file_is_swept_up_as_it_begins_writes_it_again(tmp_path):
+    """Between its creation and its lock it looks like what a killed process left."""
+
+    class Swept(FileSystem):
+        times = 0
+
+        def lock(self, fd, *, shared=False):
+            if self.times == 0:
+                self.times += 1
+                assert len(sweep(tmp_path)) == 1
+            return super().lock(fd, shared=shared)
+
+    replace_atomically(tmp_path / "file", b"new", files=Swept())
+
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
@@ -152,6 +176,22 @@ def test_what_is_removed_is_gone_at_once_and_aside_when_that_fails(tmp_path, mon
 
     assert not place.exists()
     assert [path.name[:5] for path in aside.iterdir()] == ["gone-"]
+
+
+def test_a_name_is_gone_from_the_disk_before_what_lay_under_it(tmp_path, monkeypatch):
+    """Else a power cut could give the name back, with a part of its content."""
+    place, did = tmp_path / "things" / "thing", []
+    place.mkdir(parents=True)
+
+    class Told(FileSystem):
+        def flush(self, fd):
+            did.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+            super().flush(fd)
+
+    monkeypatch.setattr("rldlib.adapters.files.folders.erase", lambda path: did.append("erased"))
+    remove_tree(place, tmp_path / "tmp", files=Told())
+
+    assert did == [str(place.parent), "erased"]
 
 
 def test_removing_what_is_not_there_is_fine(tmp_path):

@@ -264,3 +264,17 @@ def test_while_a_promise_cannot_be_read_everything_is_spared(root, build, locks)
     assert collect(root, [damaged]).removed == []
     assert environment.exists()
     assert environment in collect(root, []).removed
+
+
+def test_what_a_killed_process_was_pinning_is_removed_and_what_is_being_pinned_is_not(root):
+    version = root / "services" / "echo" / "1.0"
+    version.mkdir(parents=True)
+    left, written = (version / f"rldlib.json.{letter * 16}.tmp" for letter in "0f")
+    for path in (left, written, version / "rldlib.json"):
+        path.write_bytes(b"{}")
+
+    with HostLock(written):
+        collected = collect(root, [])
+
+    assert collected.removed == [left]
+    assert {path.name for path in version.iterdir()} == {"rldlib.json", written.name}

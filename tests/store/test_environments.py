@@ -539,3 +539,75 @@ def test_where_boots_are_not_told_an_environment_is_flushed_before_it_is_there(
     assert {path.name for path in (environment / SITE).rglob("*.py")} <= {
         Path(path).name for path in files.flushed
     }
+
+
+# --- damaged after they were complete --------------------------------------------------------
+
+
+def _overwrite(path, content=b"raise ImportError('damaged')\n"):
+    path.unlink()
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "a module": (f"{SITE}/good/__init__.py", _overwrite),
+    "one of the same size": (
+        f"{SITE}/dep/__init__.py",
+        lambda path: _overwrite(path, b"y = 3\n"),
+    ),
+    "a module that is gone": (f"{SITE}/good/pure.py", Path.unlink),
+    "a script": ("bin/good", _overwrite),
+    "data": ("share/good/a.txt", lambda path: _overwrite(path, b"")),
+    "a RECORD that is gone": (f"{SITE}/good-1.0.dist-info/RECORD", Path.unlink),
+    "an empty RECORD": (f"{SITE}/good-1.0.dist-info/RECORD", lambda path: _overwrite(path, b"")),
+    "half a RECORD": (
+        f"{SITE}/good-1.0.dist-info/RECORD",
+        lambda path: _overwrite(path, path.read_bytes()[: path.stat().st_size // 2]),
+    ),
+    "a RECORD that is no text": (f"{SITE}/good-1.0.dist-info/RECORD", lambda p: _overwrite(p, b"\xff\0")),
+    "the interpreter": ("bin/python", Path.unlink),
+    "settings": ("pyvenv.cfg", lambda path: _overwrite(path, b"")),
+}
+
+
+@pytest.mark.parametrize("harm", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_environment_is_built_again_where_it_is_damaged(harm, environments, store, lock):
+    path, damage = harm
+    environment = environments.build(lock, own_interpreter(), store)
+    _run(environment, "-c", "import good")
+    assert environments.verify(environment) == []
+    assert environments.renew(lock, own_interpreter(), store) == []
+    whole = tree_of(environment)
+
+    damage(environment / path)
+    damaged = environments.verify(environment)
+
+    if damaged != ["lib/python*/site-packages/*.dist-info/RECORD"]:
+        assert path in damaged
+    assert environments.renew(lock, own_interpreter(), store) == damaged
+    assert environments.verify(environment) == []
+    again = tree_of(environment)
+    assert {name for name in whole if again.get(name) != whole[name] and "__pycache__" not in name} <= {
+        ENVIRONMENT_MARKER
+    }
+    assert _run(environment, "-c", "import good; print(good.x)") == "2"
+
+
+def test_an_environment_that_cannot_be_built_again_stays_as_it_is(store, lock, tmp_path, host):
+    environment = Environments(tmp_path / "root", host).build(lock, own_interpreter(), store)
+    _overwrite(environment / SITE / "good" / "__init__.py")
+    damaged = tree_of(environment)
+
+    for call in ("create", "write", "make_folder", "link", "rename"):
+        with pytest.raises(StorageError):
+            Environments(tmp_path / "root", host, files=FaultyFileSystem(call)).renew(
+                lock, own_interpreter(), store
+            )
+
+    assert tree_of(environment) == damaged
+    assert list((tmp_path / "root" / "tmp").iterdir()) == []
+
+
+def test_one_that_is_gone_is_built_by_renewing_it(environments, store, lock):
+    assert environments.renew(lock, own_interpreter(), store) == [ENVIRONMENT_MARKER]
+    assert environments.find(environments.digest(lock, own_interpreter()))

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rldlib.adapters.files import REAL, HostLock, erase, remove_tree, storage_errors
+from rldlib.adapters.files import REAL, HostLock, erase, remove_tree, storage_errors, sweep
 from rldlib.values.places import ENVIRONMENT_MARKER, KINDS, Places, built_thing
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def collect(root: Path, promises: Sequence[Promise], *, files: FileSystem = REAL
     collection.remove_environments(used.spares)
     collection.remove_parts(KINDS[1:], used.spares)
     collection.clear_aside()
+    collection.clear_pins()
     return collection.collected
 
 
@@ -157,6 +158,11 @@ class _Collection:
                 self._remove(*thing, path)
             else:
                 self._count(path, erase)
+
+    def clear_pins(self) -> None:
+        """What a process left that was killed while it pinned a lock."""
+        for version in self._places.root.glob("services/*/*"):
+            self.collected.removed += map(Path, sweep(version, files=self._files))
 
     def _remove(self, kind: Kind, key: str, path: Path) -> None:
         lock = HostLock(self._places.lock(kind, key), files=self._files)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from packaging.version import InvalidVersion, Version
 
-from rldlib.adapters.files import erase, replace_atomically
+from rldlib.adapters.files import REAL, erase, replace_atomically
 from rldlib.errors import StorageError
 from rldlib.values.profile import PROFILE_NAME
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from rldlib.adapters.files import FileSystem
     from rldlib.values.lock import Lock
 
 _LOCK_SUFFIX = ".pylock.toml"
@@ -39,11 +40,19 @@ class Holding:
 class Holdings:
     """The services of one root. Every method may raise `StorageError`."""
 
-    def __init__(self, root: Path, *, read: Callable[[str], Lock], write: Callable[[Lock], str]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        read: Callable[[str], Lock],
+        write: Callable[[Lock], str],
+        files: FileSystem = REAL,
+    ) -> None:
         self._folder = root / "services"
         self._logs = root / "logs"
         self._read = read
         self._write = write
+        self._files = files
 
     def of(self, service: str) -> Sequence[Holding]:
         """What is held of a service, the newest version first."""
@@ -58,8 +67,8 @@ class Holdings:
         except OSError as exc:
             raise StorageError(str(folder), str(exc)) from exc
         # The lock last: a profile without one is no holding yet.
-        replace_atomically(folder / PROFILE_NAME, profile)
-        replace_atomically(self.lock_path(lock), self._write(lock).encode())
+        replace_atomically(folder / PROFILE_NAME, profile, files=self._files)
+        replace_atomically(self.lock_path(lock), self._write(lock).encode(), files=self._files)
 
     def text(self, lock: Lock) -> str:
         """A lock as pylock.toml."""

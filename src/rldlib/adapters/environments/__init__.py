@@ -28,6 +28,8 @@ from rldlib.adapters.files import (
 from rldlib.values.places import ENVIRONMENT_MARKER, Places
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rldlib.adapters.files import FileSystem
     from rldlib.ports import Store
     from rldlib.values.interpreter import Interpreter
@@ -90,6 +92,29 @@ class Environments:
         self._flushing.later(digest)
         return built
 
+    def verify(self, environment: Path) -> Sequence[str]:
+        """See `Environments.verify`."""
+        from rldlib.adapters.environments.verification import damaged_files
+
+        return damaged_files(environment)
+
+    def renew(self, lock: Lock, interpreter: Interpreter, store: Store) -> Sequence[str]:
+        """See `Environments.renew`."""
+        digest = self.digest(lock, interpreter)
+        lock_path = self._places.lock("environment", digest)
+        with HostLock(lock_path, deadline_s=_BUILD_DEADLINE_S, files=self._files):
+            place = self.find(digest)
+            # Another process may have renewed it, or removed it, meanwhile.
+            damaged = [ENVIRONMENT_MARKER] if place is None else self.verify(place)
+            if damaged:
+                with HostLock(
+                    self._places.building, deadline_s=_BUILD_DEADLINE_S, shared=True, files=self._files
+                ):
+                    self._build(digest, lock, interpreter, store)
+        if damaged:
+            self._flushing.later(digest)
+        return damaged
+
     def _build(self, digest: str, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
         from rldlib.adapters.environments.installation import Installation
         from rldlib.adapters.environments.skeletons import Skeletons
@@ -97,7 +122,6 @@ class Environments:
         place = self._places.place("environment", digest)
         beside = self._places.beside("environment", digest)
         images = [store.image(wheel) for wheel in lock.wheels]
-        remove_tree(place, self._places.aside, files=self._files)
         erase(beside)  # what a killed process left
         try:
             with storage_errors(beside):
@@ -110,6 +134,8 @@ class Environments:
                 write_file(str(beside / ENVIRONMENT_MARKER), _marker(lock, interpreter), files=self._files)
                 if boot() is None:
                     flush_tree(str(beside), files=self._files)
+            # Not before: whoever runs in a damaged one keeps what is left of it until then.
+            remove_tree(place, self._places.aside, files=self._files)
             publish_folder(beside, place, files=self._files)
         finally:
             erase(beside)

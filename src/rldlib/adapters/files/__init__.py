@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from rldlib.adapters.files.folders import erase, flush_tree, publish_folder, remove_tree
 from rldlib.adapters.files.locks import HostLock
-from rldlib.adapters.files.single import flush_path, mapped, replace_atomically, write_file
+from rldlib.adapters.files.single import flush_path, mapped, replace_atomically, sweep, write_file
 from rldlib.adapters.files.system import REAL, FileSystem, storage_errors
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "remove_tree",
     "replace_atomically",
     "storage_errors",
+    "sweep",
     "write_file",
 ]

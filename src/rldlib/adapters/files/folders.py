@@ -57,6 +57,8 @@ def remove_tree(path: Path, aside: Path, *, files: FileSystem = REAL) -> None:
             files.rename(str(path), str(gone))
         except FileNotFoundError:
             return
+        # Its name goes first, on the disk too: a power cut must not give it back with less in it.
+        flush_path(str(path.parent), files=files)
         erase(gone)
 
 

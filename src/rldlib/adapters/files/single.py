@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-import time
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
     from rldlib.adapters.files.system import FileSystem
 
-# No replacement takes so long: what is older has no writer any more.
-_LEFT_AFTER_S: Final = 600.0
+# What is being written beside a file: its name, a dot, so many digits of chance, and this.
+_BESIDE: Final = re.compile(r"\.[0-9a-f]{16}\.tmp\Z")
+# Somebody may sweep up a file in the moment between its creation and its lock.
+_ATTEMPTS: Final = 8
 
 
 def replace_atomically(path: Path, data: bytes, *, files: FileSystem = REAL) -> None:
@@ -26,30 +28,71 @@ def replace_atomically(path: Path, data: bytes, *, files: FileSystem = REAL) -> 
     Raises:
         StorageError: It could not be written; the old content is untouched.
     """
-    beside = f"{path}.{os.urandom(8).hex()}.tmp"
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write_file(beside, data, files=files, durable=True)
-            files.rename(beside, str(path))
-        except BaseException:
-            _forget(beside)
-            raise
+        for left in reversed(range(_ATTEMPTS)):
+            try:
+                _replace(str(path), data, files)
+                break
+            except FileNotFoundError:
+                if not left:
+                    raise
         flush_path(str(path.parent), files=files)
-        _sweep(str(path))
+    sweep(path.parent, path.name, files=files)
 
 
-def _sweep(path: str) -> None:
-    """Remove what processes left that were killed while they replaced this file."""
-    folder, name = os.path.split(path)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(f"{name}.") and entry.name.endswith(".tmp"):
-                try:
-                    if time.time() - entry.stat().st_mtime > _LEFT_AFTER_S:
-                        os.unlink(entry.path)  # noqa: PTH108 - a scanned entry
-                except FileNotFoundError:
-                    continue  # its writer has just renamed it
+def _replace(path: str, data: bytes, files: FileSystem) -> None:
+    beside = f"{path}.{os.urandom(8).hex()}.tmp"
+    fd = files.create(beside)
+    try:
+        # Held until it has its name: so others tell it from what a killed process left.
+        files.lock(fd)
+        files.write(fd, data)
+        files.flush(fd)
+        files.rename(beside, path)
+    except BaseException:
+        _forget(beside)
+        raise
+    finally:
+        os.close(fd)
+
+
+def sweep(folder: Path, name: str = "", *, files: FileSystem = REAL) -> list[str]:
+    """Remove what processes left in a folder that were killed while they replaced a file there.
+
+    Args:
+        folder: It may be missing.
+        name: Only what was to become this file; by default any.
+        files: The file system.
+
+    Returns:
+        The paths that are gone.
+
+    Raises:
+        StorageError: The folder cannot be read, or something in it cannot be removed.
+    """
+    with storage_errors(folder):
+        try:
+            names = os.listdir(folder)  # noqa: PTH208 - names alone
+        except FileNotFoundError:
+            return []
+        ends = [(entry, match.start()) for entry in names if (match := _BESIDE.search(entry))]
+        found = [f"{folder}/{entry}" for entry, end in ends if name in {"", entry[:end]}]
+        return [path for path in found if _is_swept(path, files)]
+
+
+def _is_swept(path: str, files: FileSystem) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False  # its writer has just renamed it
+    try:
+        if not files.lock(fd):
+            return False
+        _forget(path)
+    finally:
+        os.close(fd)
+    return True
 
 
 def write_file(
