@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rldlib.errors import RldlibError, UsageError, as_mapping
+from rldlib.errors import RldlibError, StorageError, UsageError, as_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,12 +51,22 @@ class Journey:
 
     @contextmanager
     def told_to(self, journal: Journal) -> Iterator[Journey]:
-        """Record how the journey ended, whether well or in an error."""
+        """Record how the journey ended, whether well or in an error.
+
+        What cannot be recorded is noted, and nothing else comes of it: on a full
+        disk a service that is here still starts, and an error stays what it is.
+        """
         try:
             yield self
         except UsageError:
             raise  # nothing was decided: the wish itself was none
         except RldlibError as exc:
-            journal.record(self.service, "refused", {**self.facts, **as_mapping(exc), "steps": self.steps})
+            self._record(journal, "refused", {**self.facts, **as_mapping(exc), "steps": self.steps})
             raise
-        journal.record(self.service, "acquired", {**self.facts, "steps": self.steps})
+        self._record(journal, "acquired", {**self.facts, "steps": self.steps})
+
+    def _record(self, journal: Journal, kind: str, facts: dict[str, Any]) -> None:
+        try:
+            journal.record(self.service, kind, facts)
+        except StorageError as exc:
+            self.noted(f"'rld why {self.service}' will not tell of this: {exc}")

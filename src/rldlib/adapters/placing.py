@@ -69,9 +69,12 @@ def _shipped(environment: Path, lock: Lock) -> dict[str, Path]:
     if record is None:
         raise StorageError(str(environment / pattern), "the environment lacks its RECORD")
     packages = record.parent.parent
-    with record.open(newline="", encoding="utf-8") as lines:
-        return {
-            base64.urlsafe_b64decode(digest[len("sha256=") :] + "==").hex(): packages / path
-            for path, digest, *_ in csv.reader(lines)
-            if digest.startswith("sha256=")
-        }
+    try:
+        with record.open(newline="", encoding="utf-8") as lines:
+            return {
+                base64.urlsafe_b64decode(digest[len("sha256=") :] + "==").hex(): packages / path
+                for path, digest, *_ in csv.reader(lines)
+                if digest.startswith("sha256=")
+            }
+    except (OSError, ValueError, csv.Error) as exc:
+        raise StorageError(str(record), f"it is damaged: {exc}") from exc
