@@ -21,7 +21,8 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 OLDEST = (3, 11)
 # Beyond the newest CPython that exists: names that are not there cost one look-up each.
 NEWEST_TRIED = 20
-COVERAGE = ROOT / ".nox" / "coverage"
+# Not the name of a session: nox keeps that session's environment there.
+COVERAGE = ROOT / ".nox" / ".measured"
 PARALLEL = ("-n", "2")
 QUICK = "not faults and not e2e and not network and not backends_extra"
 
