@@ -16,7 +16,9 @@ from rldlib.worker.desk import Desk, answer_check
 from rldlib.worker.faults import told
 from rldlib.worker.loading import Life, LoadError, entry_point, load, mount_pluggy
 from rldlib.worker.operations import Operation, bound
+from rldlib.worker.reading import Reading
 from rldlib.worker.records import Records
+from rldlib.worker.relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,7 +154,7 @@ class Worker:
     # --- from READY on -------------------------------------------------------
 
     def _serve(self, life: Life, desk: Desk) -> None:
-        Thread(target=self._read, args=(life, desk), name="rldlib-reader", daemon=True).start()
+        Relay(lambda: self._read(life, desk), desk).begin()
         desk.work()
         desk.wait_ended(self._deadline or 0.0)
         if self._loop is not None:
@@ -165,22 +167,31 @@ class Worker:
         if self._loop is not None:
             self._loop.close()
 
-    def _read(self, life: Life, desk: Desk) -> None:
+    def _take_in(self, life: Life, desk: Desk) -> bool:
+        """Wait for what the host says, and deal with all that came; False once nothing more comes."""
         try:
-            while (message := self._connection.receive()) is not None:
-                self._dispatch(message, life, desk)
-                # Not kept until the next comes: its arguments may lie in shared memory.
-                del message
+            heard = self._deal(life, desk) or (self._connection.read() and (self._deal(life, desk) or True))
         except ProtocolError as exc:
             _complain(exc)
-        # Whether it is gone or talks nonsense, there is no host any more.
-        self._end(desk, _ORPHAN_S)
+            heard = False
+        if not heard:
+            # Whether it is gone or talks nonsense, there is no host any more.
+            self._end(desk, _ORPHAN_S)
+        return heard
+
+    def _deal(self, life: Life, desk: Desk) -> bool:
+        """Deal with what was read; whether there was something."""
+        heard = False
+        while (message := self._connection.next()) is not None:
+            self._dispatch(message, life, desk)
+            heard = True
+            # Not kept until the next comes: its arguments may lie in shared memory.
+            del message
+        return heard
 
     def _dispatch(self, message: list[Any], life: Life, desk: Desk) -> None:
         kind = message[0]
-        if kind == messages.CALL:
-            desk.take(message)
-        elif kind == messages.CANCEL:
+        if kind == messages.CANCEL:
             desk.cancel(message[1])
         elif kind == messages.CREDIT:
             desk.grant(message[1], message[2])
