@@ -24,7 +24,7 @@ NEWEST_TRIED = 20
 # Not the name of a session: nox keeps that session's environment there.
 COVERAGE = ROOT / ".nox" / ".measured"
 PARALLEL = ("-n", "2")
-QUICK = "not faults and not e2e and not network and not backends_extra"
+QUICK = "not faults and not e2e and not network and not indexes and not backends_extra"
 
 _PROBE = """
 import sys
@@ -159,6 +159,21 @@ def e2e(session: nox.Session) -> None:
     """The main job as a user runs it, and what needs the index that pip is configured for."""
     _install(session, "test")
     _pytest(session, "e2e or network")
+
+
+@nox.session(python=ONE, default=False)
+def indexes(session: nox.Session) -> None:
+    """The main job against pypiserver and devpi, which are installed and started for it."""
+    _install(session, "test", "indexes")
+    # One process: the tests share one devpi.
+    _pytest(session, "indexes", "-n", "0", "tests/indexes")
+
+
+@nox.session(python=ONE, default=False)
+def popular(session: nox.Session) -> None:
+    """The gate over the wheels of much-used projects; writes a page of the reference."""
+    _install(session)
+    session.run("python", "tests/popular.py", str(Path(session.virtualenv.location) / "wheels"))
 
 
 @nox.session(python=ONE, default=False)
