@@ -91,16 +91,34 @@ def test_two_domains_on_one_host_hold_conflicting_dependencies(tmp_path):
         assert not [path for path in (tmp_path / "one").rglob("*") if "shared-2.0" in str(path)]
 
 
-def test_a_damaged_environment_of_one_domain_leaves_the_other_alone(tmp_path):
+def test_a_damaged_environment_of_one_domain_heals_and_the_other_is_left_alone(tmp_path):
     service_wheel(tmp_path / "wheels")
     for root in ("one", "two"):
         rld_json("acquire", "echo", "--wheels", tmp_path / "wheels", "--root", tmp_path / root)
-    for module in (tmp_path / "one").rglob("rld_echo.py"):
-        module.chmod(0o644)
+    (other,) = (tmp_path / "two" / "environments").iterdir()
+    untouched = other.stat().st_ino
+    for module in (tmp_path / "one").rglob("environments/*/lib/*/*/rld_echo.py"):
         module.write_text("raise ImportError('damaged')\n")
 
     assert rld_json("call", "echo", "echo", "value=1", "--root", tmp_path / "two")["result"] == 1
-    rld_json("call", "echo", "echo", "value=1", "--root", tmp_path / "one", status=7)
+    assert rld_json("call", "echo", "echo", "value=1", "--root", tmp_path / "one")["result"] == 1
+    (told,) = rld_json("why", "echo", "--root", tmp_path / "one")[-1]["notes"]
+    assert "rld_echo.py); it was built again" in told
+    assert other.stat().st_ino == untouched
+
+
+def test_a_service_that_fails_by_itself_is_started_once(tmp_path):
+    """Only where files differ from what was installed is there anything to try again."""
+    starts = tmp_path / "starts"
+    code = f"open({str(starts)!r}, 'a').write('x')\nraise ImportError('by itself')\n"
+    service_wheel(tmp_path / "wheels", code=code)
+
+    error = rld_json(
+        "call", "echo", "echo", "--wheels", tmp_path / "wheels", "--root", tmp_path / "root", status=7
+    )["error"]
+
+    assert "by itself" in error["message"]
+    assert starts.read_text() == "x"
 
 
 def test_a_required_resource_of_an_unknown_kind_is_refused_and_an_optional_one_is_skipped_and_said(tmp_path):
