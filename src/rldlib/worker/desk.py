@@ -1,8 +1,8 @@
-"""The desk: the calls in hand, and the threads that perform them."""
+"""The desk: takes calls from the reader, and hands them to whoever performs them."""
 
 from __future__ import annotations
 
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
 
@@ -18,19 +18,14 @@ if TYPE_CHECKING:
     from rldlib.worker.connection import Connection
     from rldlib.worker.coroutines import Loop
     from rldlib.worker.operations import Operation
-    from rldlib.worker.reading import Reading
     from rldlib.worker.records import Records
-    from rldlib.worker.relay import Lead
 
 
 class Desk:
-    """The calls in hand. Whoever reads gives and cancels; `threads` threads perform.
+    """The calls in hand. One thread, the reader, gives and cancels; `threads` threads perform.
 
     The thread that calls `work` is one of them. So with one thread, hooks and
     calls of functions all run in the process's main thread.
-
-    Attributes:
-        ended: Whether nothing more is begun.
     """
 
     def __init__(
@@ -47,14 +42,14 @@ class Desk:
         self._loop = loop
         self._records = records
         self._calls: dict[int, Call] = {}
-        self._queue: SimpleQueue[Call | Lead | None] = SimpleQueue()
-        self.ended = False
+        self._queue: SimpleQueue[Call | None] = SimpleQueue()
+        self._ended = False
         self._others = [
             Thread(target=self.work, name=f"rldlib-{n}", daemon=True) for n in range(2, threads + 1)
         ]
 
-    def take(self, message: list[Any]) -> Call | None:
-        """Take a ``call``; gives it back where a thread is to perform it.
+    def take(self, message: list[Any]) -> None:
+        """Take a ``call``.
 
         Raises:
             ProtocolError: Another call in hand has its id.
@@ -63,40 +58,14 @@ class Desk:
         if message[1] in self._calls:
             raise ProtocolError(f"two calls have the id {message[1]}")
         call = self._call(message, operation)
-        if self.ended:
+        if self._ended:
             call.give_up()
-            return None
+            return
         self._calls[call.id] = call
         if operation is not None and operation.asynchronous:
             call.run()
-            return None
-        return call
-
-    def put(self, work: Call | Lead) -> None:
-        """Have one of the threads do something."""
-        self._queue.put(work)
-
-    def next_waiting(self) -> Call | None:
-        """A stream that can go on and that no thread has taken, for who would wait for a message else."""
-        if self._queue.empty():
-            return None
-        try:
-            work = self._queue.get_nowait()
-        except Empty:
-            return None  # another thread was faster
-        if not isinstance(work, Call):
-            self._queue.put(work)
-            return None
-        return work
-
-    def is_only(self, call: Call) -> bool:
-        """Whether no other call is in hand."""
-        return len(self._calls) == 1 and call.id in self._calls
-
-    def perform(self, call: Call) -> None:
-        """Perform one call in this thread."""
-        call.run()
-        self._records.watch()
+        else:
+            self._queue.put(call)
 
     def cancel(self, call_id: int) -> None:
         """Cancel a call; one that has ended meanwhile is nobody's any more."""
@@ -115,20 +84,13 @@ class Desk:
         for thread in self._others:
             thread.start()
 
-    def read_with(self, reading: Reading) -> None:
-        """Have those read who have nothing else to do; without this, calls are given by others."""
-        self._reading = reading
-
-    @property
-    def waits(self) -> bool:
-        """Whether a call waits to be performed, or nothing is performed any more."""
-        return self.ended or len(self._queue) > 0
-
     def work(self) -> None:
         """Perform calls until `end`."""
         while True:
-            call = self._next()
+            call = self._queue.get()
             if call is None:
+                # For the next thread: each takes it out and puts it back.
+                self._queue.put(None)
                 return
             call.run()
             # Not kept until the next call comes: its result may lie in shared memory.
@@ -137,13 +99,12 @@ class Desk:
 
     def end(self) -> None:
         """Begin nothing more: what waits is given up, what runs is told that it is cancelled."""
-        if self.ended:
+        if self._ended:
             return
-        self.ended = True
+        self._ended = True
         for call in list(self._calls.values()):
             call.cancel()
-        while self._wake():
-            pass
+        self._queue.put(None)
 
     def wait_ended(self, deadline: float) -> None:
         """Wait for the other threads' calls until `deadline`, by the monotonic clock."""
@@ -158,45 +119,8 @@ class Desk:
             assert self._loop is not None
             return AsyncCall(*known, loop=self._loop)
         if operation is not None and operation.stream:
-            return StreamCall(*known, resume=self._put)
+            return StreamCall(*known, resume=self._queue.put)
         return Call(*known)
-
-    def _next(self) -> Call | None:
-        """The next call, as soon as there is one; None at the end."""
-        while True:
-            # Others take from it too: what is there may be gone.
-            with suppress(IndexError):
-                return self._queue.popleft()
-            if self.ended:
-                return None
-            if self._reading is None or not self._reading.read():
-                self._sleep()
-
-    def _put(self, call: Call) -> None:
-        self._queue.append(call)
-        # Also where the thread that reads will perform it: then another one is to read.
-        self._wake()
-
-    def _sleep(self) -> None:
-        """Sleep until there is something to do, or to read."""
-        own = Lock()
-        own.acquire()
-        self._asleep.append(own)
-        # What came before it was in the list has woken nobody.
-        if self.waits or (self._reading is not None and self._reading.free):
-            with suppress(ValueError):  # else somebody is about to wake it
-                self._asleep.remove(own)
-                return
-        own.acquire()
-
-    def _wake(self) -> bool:
-        try:
-            asleep = self._asleep.pop()
-        except IndexError:
-            return False
-        self.roused += 1
-        asleep.release()
-        return True
 
     def _forget(self, call_id: int) -> None:
         self._calls.pop(call_id, None)

@@ -16,9 +16,7 @@ from rldlib.worker.desk import Desk, answer_check
 from rldlib.worker.faults import told
 from rldlib.worker.loading import Life, LoadError, entry_point, load, mount_pluggy
 from rldlib.worker.operations import Operation, bound
-from rldlib.worker.reading import Reading
 from rldlib.worker.records import Records
-from rldlib.worker.relay import Relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,7 +152,7 @@ class Worker:
     # --- from READY on -------------------------------------------------------
 
     def _serve(self, life: Life, desk: Desk) -> None:
-        Relay(lambda: self._read(life, desk), desk).begin()
+        Thread(target=self._read, args=(life, desk), name="rldlib-reader", daemon=True).start()
         desk.work()
         desk.wait_ended(self._deadline or 0.0)
         if self._loop is not None:
@@ -167,31 +165,22 @@ class Worker:
         if self._loop is not None:
             self._loop.close()
 
-    def _take_in(self, life: Life, desk: Desk) -> bool:
-        """Wait for what the host says, and deal with all that came; False once nothing more comes."""
+    def _read(self, life: Life, desk: Desk) -> None:
         try:
-            heard = self._deal(life, desk) or (self._connection.read() and (self._deal(life, desk) or True))
+            while (message := self._connection.receive()) is not None:
+                self._dispatch(message, life, desk)
+                # Not kept until the next comes: its arguments may lie in shared memory.
+                del message
         except ProtocolError as exc:
             _complain(exc)
-            heard = False
-        if not heard:
-            # Whether it is gone or talks nonsense, there is no host any more.
-            self._end(desk, _ORPHAN_S)
-        return heard
-
-    def _deal(self, life: Life, desk: Desk) -> bool:
-        """Deal with what was read; whether there was something."""
-        heard = False
-        while (message := self._connection.next()) is not None:
-            self._dispatch(message, life, desk)
-            heard = True
-            # Not kept until the next comes: its arguments may lie in shared memory.
-            del message
-        return heard
+        # Whether it is gone or talks nonsense, there is no host any more.
+        self._end(desk, _ORPHAN_S)
 
     def _dispatch(self, message: list[Any], life: Life, desk: Desk) -> None:
         kind = message[0]
-        if kind == messages.CANCEL:
+        if kind == messages.CALL:
+            desk.take(message)
+        elif kind == messages.CANCEL:
             desk.cancel(message[1])
         elif kind == messages.CREDIT:
             desk.grant(message[1], message[2])
