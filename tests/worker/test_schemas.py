@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import inspect
+import sys
 import typing
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
@@ -135,6 +136,16 @@ def test_an_array_of_numpy_is_marked():
 
     for annotation in (np.ndarray, npt.NDArray[np.float64]):
         assert schema(annotation) == {"type": "array", "x-numpy": True}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the statement `type` came with 3.12")
+def test_a_named_type_stands_for_what_it_names():
+    names = {}
+    exec("type Rows = list[int]\ntype Endless = list[Endless]\ntype Of[T] = list[T]\nmeant = Of[str]", names)
+
+    assert schema(names["Rows"]) == {"type": "array", "items": {"type": "integer"}}
+    assert schema(names["meant"]) == {"type": "array", "items": {"type": "string"}}
+    assert schema(names["Endless"]) == {"type": "array", "items": {}}
 
 
 # --- operations -----------------------------------------------------------------

@@ -43,6 +43,7 @@ _FORMATS: dict[str, Schema] = {
     "uuid.UUID": {"type": "string", "format": "uuid"},
     "numpy.ndarray": {"type": "array", "x-numpy": True},
 }
+_ALIAS: Any = getattr(typing, "TypeAliasType", ())  # since 3.12
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -134,6 +135,11 @@ def schema(annotation: Any, within: tuple[Any, ...] = ()) -> Schema:
     except TypeError:  # unhashable, for example Literal[[]]
         return {}
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    alias: Any = annotation if origin is None else origin
+    if isinstance(alias, _ALIAS):
+        # `type Rows = list[Row]`; numpy's NDArray is one, too.
+        meant = alias.__value__[arguments] if arguments else alias.__value__
+        return {} if alias in within else schema(meant, (*within, alias))
     if origin is not None:
         return _generic(origin, arguments, within)
     if isinstance(annotation, type):
