@@ -22,7 +22,17 @@ LONG = {
 
 # What a daemon may know of: everything that does not touch the outside world.
 _INSIDE = {"values", "rules", "ports", "errors", "reporter"}
-_DAEMON = {"journey", "later", "outside", "offers", "preparation", "handle", "supervisor", "daemon"}
+_DAEMON = {
+    "journey",
+    "later",
+    "outside",
+    "offers",
+    "preparation",
+    "cohabitation",
+    "handle",
+    "supervisor",
+    "daemon",
+}
 
 # A room is a folder of the package, or a module beside them. Each row: who may be imported from it.
 MAY_IMPORT = {
@@ -40,6 +50,7 @@ MAY_IMPORT = {
     "outside": _INSIDE,
     "offers": _INSIDE | {"journey", "outside"},
     "preparation": _INSIDE | {"journey", "outside", "offers"},
+    "cohabitation": _INSIDE | {"journey", "outside", "preparation"},
     "handle": _INSIDE | {"wire"},
     "supervisor": _INSIDE | {"handle", "later"},
     "daemon": _INSIDE | _DAEMON,
@@ -59,6 +70,10 @@ MAY_NAME = {
 MAY_ALSO_IMPORT = {
     "adapters/spawner.py": ({"worker"}, "starts that program: where it lies, and what it is given"),
     "adapters/spawner_process.py": ({"worker"}, "starts that program, and speaks its words"),
+    "adapters/inprocess/performing.py": (
+        {"worker", "plugin"},
+        "performs a service as a worker does: loading, binding and calls are the same code, stdlib only",
+    ),
 }
 # Adapters never import each other, but for these, which own no dependency or serve one room.
 SHARED_ADAPTERS = {
@@ -71,6 +86,7 @@ FAMILIES = (
     {"index", "index_files", "http", "http_reading"},  # an index is what its client reads
     {"resolving", "resolution", "prefetching", "pinning", "pip_resolving"},
     {"stamping", "repacking", "building"},
+    {"inprocess", "calls", "stream", "io_loop"},  # whoever waits for a call waits alike in both modes
     {
         *("spawner", "spawner_process", "worker", "liveness"),
         *("channel", "calls", "stream", "line", "turns", "incoming", "outgoing", "io_loop", "memory"),
@@ -84,6 +100,7 @@ PUBLIC = {
     "CallTimeoutError",
     "CapacityError",
     "Handle",
+    "InProcessRefusedError",
     "IntegrityError",
     "InterpreterNotFoundError",
     "LocalDaemon",
@@ -176,10 +193,9 @@ def _label(module: Path) -> str:
 def test_imports_run_one_way(module):
     here = room(module)
     assert here in MAY_IMPORT, f"{here} is a new room: give it a row in MAY_IMPORT, or another place"
-    at_run_time = _own(imports(module)) - {here} - MAY_IMPORT[here]
-    for_types = (
-        _own(imports(module, typing_only=True)) - {here} - MAY_IMPORT[here] - MAY_NAME.get(here, set())
-    )
+    allowed = {here} | MAY_IMPORT[here] | MAY_ALSO_IMPORT.get(_label(module), (set(), ""))[0]
+    at_run_time = _own(imports(module)) - allowed
+    for_types = _own(imports(module, typing_only=True)) - allowed - MAY_NAME.get(here, set())
     assert not at_run_time, f"{_label(module)} may not import {sorted(at_run_time)}"
     assert not for_types, f"{_label(module)} may not name types of {sorted(for_types)}"
 

@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 from rldlib.errors import ServiceNotFoundError, UsageError
 from rldlib.handle import Handle
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rldlib.outside import Outside
     from rldlib.values.request import ServiceRequest
 
+Mode = Literal["process", "inprocess"]
+
 
 @dataclass(slots=True, kw_only=True)
 class _Running:
@@ -33,6 +35,7 @@ class _Running:
     prepared: Prepared
     supervisor: Supervisor
     journey: Journey
+    mode: str
     handles: int = 0
     idle: threading.Timer | None = field(default=None)
 
@@ -67,7 +70,7 @@ class LocalDaemon:
     ) -> None:
         self.close()
 
-    def acquire(self, service: str) -> Handle:
+    def acquire(self, service: str, *, mode: Mode = "process") -> Handle:
         """Bring a service here and get it ready.
 
         What is there already is used without any traffic: a running worker of
@@ -75,12 +78,16 @@ class LocalDaemon:
 
         Args:
             service: ``NAME``, ``NAME>=1.2`` or ``NAME@DISTRIBUTION``.
+            mode: ``process`` performs it in a worker; ``inprocess`` in threads
+                of this process, where nothing in it is in the way. Calls and
+                their answers are the same in both.
 
         Returns:
             A handle; release it, or leave the daemon's ``with``, to give the service back.
 
         Raises:
-            UsageError: The text is no request, or no source was named.
+            UsageError: The text is no request, the mode is none, or no source was named.
+            InProcessRefusedError: It cannot be performed in this process; nothing was loaded.
             CapacityError: This machine cannot hold it; nothing was fetched.
             UnavailableError: Unknown, or cannot be had now.
             IntegrityError: Something is not what it says it is; it was not used.
@@ -88,10 +95,14 @@ class LocalDaemon:
             ServiceFaultError: Its own start raised.
         """
         request = parse_request(service)
+        if mode not in get_args(Mode):
+            raise UsageError(
+                f"there is no mode {mode!r}; a service is performed in {' or '.join(get_args(Mode))}"
+            )
         with self._turn(request.service):
-            running = self._present(request)
+            running = self._present(request, mode)
             if running is None:
-                running = self._bring(request)
+                running = self._bring(request, mode)
             return self._hand_out(running)
 
     def prepare(self, service: str) -> dict[str, Any]:
@@ -183,13 +194,18 @@ class LocalDaemon:
 
     # --- the worker's life -----------------------------------------------------
 
-    def _present(self, request: ServiceRequest) -> _Running | None:
+    def _present(self, request: ServiceRequest, mode: Mode) -> _Running | None:
         with self._guard:
             if self._closed:
                 raise UsageError("this LocalDaemon is closed; make a new one")
             running = self._running.get(request.service)
         if running is None:
             return None
+        if running.mode != mode:
+            raise UsageError(
+                f"{request.service} runs in this LocalDaemon in the mode {running.mode}, and {mode} is asked for; "
+                "release it first, or use a second LocalDaemon"
+            )
         if running.satisfies(request):
             return running
         raise UsageError(
@@ -197,23 +213,30 @@ class LocalDaemon:
             "another version; release it first, or use a second LocalDaemon"
         )
 
-    def _bring(self, request: ServiceRequest) -> _Running:
+    def _bring(self, request: ServiceRequest, mode: Mode) -> _Running:
         with self._journey(request) as journey, ExitStack() as undo:
-            prepared = undo.enter_context(self._preparation.prepare(request, journey))
+            prepared = undo.enter_context(self._preparation_for(mode).prepare(request, journey))
             with journey.step("start"):
-                supervisor = self._supervisor(prepared)
+                supervisor = self._supervisor(prepared, mode, journey)
                 undo.callback(supervisor.stop)
                 supervisor.start()
-            running = _Running(prepared=prepared, supervisor=supervisor, journey=journey)
+            running = _Running(prepared=prepared, supervisor=supervisor, journey=journey, mode=mode)
             with self._guard:
                 self._running[request.service] = running
             undo.pop_all()
         return running
 
-    def _supervisor(self, prepared: Prepared) -> Supervisor:
-        order, held = prepared.order, prepared.held
+    def _preparation_for(self, mode: Mode) -> Preparation:
+        if mode == "process":
+            return self._preparation
+        from rldlib.cohabitation import Cohabitation
+
+        return Cohabitation(self._out)
+
+    def _supervisor(self, prepared: Prepared, mode: Mode, journey: Journey) -> Supervisor:
+        place = self._out.workers if mode == "process" else self._out.host_process
         return Supervisor(
-            lambda: self._out.workers.start(order, held),
+            lambda: self._preparation.start(place, prepared, journey),
             service=prepared.profile.service,
             settings=prepared.profile.host,
             reporter=self._out.reporter,

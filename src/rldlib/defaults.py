@@ -94,6 +94,7 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
     from rldlib.adapters.environments import Environments
     from rldlib.adapters.holdings import Holdings
     from rldlib.adapters.host_directory import host_directory
+    from rldlib.adapters.inprocess import InProcess
     from rldlib.adapters.interpreters import Interpreters
     from rldlib.adapters.journal import Journal
     from rldlib.adapters.placing import Placing
@@ -119,6 +120,7 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
         placing=Placing(),
         remains=Remains(root),
         workers=WorkerHost(),
+        host_process=InProcess(reporter),
         journal=Journal(root),
         read_profile=read_profile,
         policy=policy,

@@ -251,6 +251,26 @@ class ResourceUnavailableError(UnavailableError):
         return f"{self.service} needs the resource {self.resource}: {self.reason}"
 
 
+class InProcessRefusedError(UnavailableError):
+    """The service cannot be performed in the host's own process; in a process of its own it can.
+
+    Attributes:
+        service: The service that was asked for.
+        reasons: Every conflict and every demand that stands in the way.
+    """
+
+    def __init__(self, service: str, reasons: Sequence[str]) -> None:
+        super().__init__(service, tuple(reasons))
+        self.service = service
+        self.reasons = tuple(reasons)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.service} cannot be performed in this process: {'; '.join(self.reasons)}. "
+            "Acquire it with mode='process', where none of this matters"
+        )
+
+
 # --- 5: not what it should be ------------------------------------------------
 
 

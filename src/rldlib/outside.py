@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rldlib.ports import (
         Environments,
         Holdings,
+        HostProcess,
         Interpreters,
         Journal,
         Placing,
@@ -51,13 +52,15 @@ class Outside:
     placing: Placing
     remains: Remains
     workers: Workers
+    host_process: HostProcess
     journal: Journal
     read_profile: Callable[[Path], bytes | None]
     policy: Policy = field(default_factory=Policy)
     reporter: Reporter = field(default_factory=Reporter)
 
     def close(self) -> None:
-        """Let go of what is owned: the spawner, and with it every worker, and connections."""
+        """Let go of what is owned: the spawner with every worker, services in this process, connections."""
         self.workers.close()
+        self.host_process.close()
         if self.source is not None:
             self.source.close()

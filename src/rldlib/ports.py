@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock, LockedWheel
+    from rldlib.values.presence import Presence
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.promise import Promise
     from rldlib.values.request import ServiceRequest
@@ -184,6 +185,17 @@ class Environments(Protocol):
         Raises:
             WheelRefusedError: A wheel's content cannot be installed.
             InterpreterNotFoundError: No virtualenv can be made for the interpreter any more.
+        """
+        ...
+
+    def verify(self, environment: Path) -> Sequence[str]:
+        """The files of a complete environment that are missing or differ from what was installed."""
+        ...
+
+    def renew(self, lock: Lock, interpreter: Interpreter, store: Store) -> Sequence[str]:
+        """Like `build`, for one that may be damaged: built again where it is, aside, and then replaced.
+
+        Returns what was damaged; nothing where it was not, and nothing was changed. Raises as `build`.
         """
         ...
 
@@ -392,4 +404,20 @@ class Workers(Protocol):
 
     def close(self) -> None:
         """Stop every worker and the spawner."""
+        ...
+
+
+class HostProcess(Workers, Protocol):
+    """This process itself, as the place where services are performed.
+
+    Its `start` may raise `InProcessRefusedError` too: something here is in the way.
+    """
+
+    @property
+    def label(self) -> str:
+        """The kind of interpreter it runs on, as `Interpreter.label` tells it."""
+        ...
+
+    def present(self, names: Iterable[str]) -> Mapping[str, Presence]:
+        """Those of the distributions that it imports from already, by normalised name."""
         ...

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
-from rldlib.errors import CapacityError, MismatchError, ServiceNotFoundError, UsageError
+from rldlib.errors import (
+    CapacityError,
+    MismatchError,
+    ResourceUnavailableError,
+    RldlibError,
+    ServiceFaultError,
+    ServiceNotFoundError,
+    StorageError,
+    UsageError,
+    WorkerStartError,
+)
 from rldlib.offers import Offer, Offers, tell_room
 from rldlib.rules import capacity
 from rldlib.values.document import parse_profile
@@ -26,11 +36,14 @@ if TYPE_CHECKING:
 
     from rldlib.journey import Journey
     from rldlib.outside import Outside
-    from rldlib.ports import HeldPromise, Source
+    from rldlib.ports import HeldPromise, Source, Worker, Workers
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.request import ServiceRequest
+
+# So many damaged files are named; how they were damaged is seldom told by one more.
+_TOLD = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +85,14 @@ class Preparation:
             with journey.step("ask"):
                 offer = self._offers.ask(request, journey)
             with journey.step("decide"):
+                self._admit(offer.profile)
                 self._offers.decide(offer, journey)
             with journey.step("lock"):
                 lock, interpreter = self._offers.lock(request, offer, journey)
         else:
             offer, lock, interpreter = retained
+            self._admit(offer.profile)
+        self._admit_lock(lock)
         with journey.step("promise"):
             held = self._promise(offer.profile, lock, interpreter, journey)
         try:
@@ -86,9 +102,7 @@ class Preparation:
                     self._fetch(lock, offer.profile_bytes)
                 with journey.step("environment"):
                     environment = self._out.environments.build(lock, interpreter, self._out.store)
-            resources, notes = self._out.placing.place(
-                offer.profile, environment, lock, self._out.store, self._out.source
-            )
+            resources, notes = self._place(offer.profile, environment, lock, interpreter, journey)
             for note in notes:
                 journey.noted(note)
             if retained is None:
@@ -107,6 +121,21 @@ class Preparation:
             held=held,
         )
 
+    def start(self, place: Workers, prepared: Prepared, journey: Journey) -> Worker:
+        """Start a worker; where its environment turns out damaged, build that again and start once more.
+
+        Raises:
+            WorkerStartError: It did not get ready.
+            ServiceFaultError: The service's own start raised.
+        """
+        try:
+            return place.start(prepared.order, prepared.held)
+        except (WorkerStartError, ServiceFaultError):
+            # Not the service's doing where its files are not those that were installed.
+            if not self._mended(prepared.environment, prepared.lock, prepared.interpreter, journey):
+                raise
+        return place.start(prepared.order, prepared.held)
+
     def remove(self, service: str, *, known: bool) -> dict[str, Any]:
         """Drop the pins of a service, and every environment and wheel that only it used."""
         held = self._out.holdings.of(service)
@@ -120,6 +149,14 @@ class Preparation:
         with self._out.promises.admission() as living:
             removed = self._out.remains.remove([one.lock for one in held], others, living)
         return {"service": service, **removed}
+
+    # --- what a place may refuse ---------------------------------------------------
+
+    def _admit(self, profile: ResourceProfile) -> None:
+        """Refuse what cannot be performed in this place, whatever it is made of."""
+
+    def _admit_lock(self, lock: Lock) -> None:
+        """Refuse what this place has no room for beside what is in it; nothing was fetched yet."""
 
     # --- the steps, in order -----------------------------------------------------
 
@@ -175,7 +212,50 @@ class Preparation:
                 )
             )
 
+    def _place(
+        self,
+        profile: ResourceProfile,
+        environment: Path,
+        lock: Lock,
+        interpreter: Interpreter,
+        journey: Journey,
+    ) -> tuple[Sequence[dict[str, Any]], Sequence[str]]:
+        """The resources where the worker finds them; in a damaged environment some are not to be found."""
+        out = self._out
+        try:
+            return out.placing.place(profile, environment, lock, out.store, out.source)
+        except (StorageError, ResourceUnavailableError):
+            if not self._mended(environment, lock, interpreter, journey):
+                raise
+        return out.placing.place(profile, environment, lock, out.store, out.source)
+
+    def _mended(self, environment: Path, lock: Lock, interpreter: Interpreter, journey: Journey) -> bool:
+        """Build an environment again if it is damaged; whether it was, and is no more."""
+        damaged = self._out.environments.verify(environment)
+        if not damaged:
+            return False
+        told = f"{', '.join(damaged[:_TOLD])}{' and others' if len(damaged) > _TOLD else ''}"
+        try:
+            self._fetch_missing(lock)
+            self._out.environments.renew(lock, interpreter, self._out.store)
+        except RldlibError as exc:
+            journey.noted(f"{environment} is damaged ({told}) and could not be built again: {exc}")
+            return False
+        journey.noted(f"{environment} was damaged ({told}); it was built again")
+        return True
+
     def _fetch(self, lock: Lock, profile: bytes) -> None:
+        self._fetch_missing(lock)
+        carrier = self._out.store.wheel(lock.carrier.sha256)
+        found = self._out.read_profile(carrier) if carrier is not None else None
+        if found != profile:
+            raise MismatchError(
+                f"the profile in {lock.carrier.filename}",
+                f"the {len(profile)} bytes read before the download",
+                "other bytes" if found is not None else "none",
+            )
+
+    def _fetch_missing(self, lock: Lock) -> None:
         store, missing = self._out.store, [w for w in lock.wheels if self._out.store.wheel(w.sha256) is None]
         if missing:
             source = self._source_of(lock)
@@ -186,14 +266,6 @@ class Preparation:
                 except MismatchError as exc:
                     advice = f"If {source.identity} is right, 'rld release {lock.service}' drops the lock that pins it"
                     raise MismatchError(exc.what, exc.expected, exc.actual, advice) from exc
-        carrier = store.wheel(lock.carrier.sha256)
-        found = self._out.read_profile(carrier) if carrier is not None else None
-        if found != profile:
-            raise MismatchError(
-                f"the profile in {lock.carrier.filename}",
-                f"the {len(profile)} bytes read before the download",
-                "other bytes" if found is not None else "none",
-            )
 
     def _order(
         self, profile: ResourceProfile, lock: Lock, environment: Path, resources: Sequence[dict[str, Any]]
@@ -207,6 +279,7 @@ class Preparation:
             profile=profile,
             resources=tuple(resources),
             log=self._out.root / "logs" / f"{profile.service}.log",
+            wheels=lock.wheels,
         )
 
     # --- what the steps share ------------------------------------------------------

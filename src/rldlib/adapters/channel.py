@@ -240,6 +240,9 @@ class Channel:
     def _fault(self, call: WaitingCall, kind: str, message: str, traceback: str) -> Exception:
         if kind == messages.OVERDUE:
             return self._late(call.operation, call.deadline_s)
+        if kind == messages.CANCELLED:
+            # Its caller still waits: it was the end of the worker that cancelled it.
+            return WorkerLostError(self._service, "stopped by its daemon")
         return ServiceFaultError(self._service, call.operation, kind, message, traceback)
 
     # --- what goes ---------------------------------------------------------------

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from rldlib.adapters.calls import StreamCall
-    from rldlib.adapters.channel import Channel
+
+
+class Giver(Protocol):
+    """Where the items come from. Safe for many threads."""
+
+    def next_item(self, call: StreamCall, deadline_s: float | None, until: float | None) -> tuple[bool, Any]:
+        """Whether there is one more item, and the item."""
+        ...
+
+    def cancel(self, call: StreamCall) -> None:
+        """Nobody takes items any more."""
+        ...
+
+    def drop(self, call: StreamCall) -> None:
+        """The same, soon; for finalizers, which must not wait for anything."""
+        ...
 
 
 class Stream:
@@ -15,10 +30,8 @@ class Stream:
     Leaving it early, closing it or dropping it cancels the call.
     """
 
-    def __init__(
-        self, channel: Channel, call: StreamCall, deadline_s: float | None, until: float | None
-    ) -> None:
-        self._channel = channel
+    def __init__(self, giver: Giver, call: StreamCall, deadline_s: float | None, until: float | None) -> None:
+        self._giver = giver
         self._call = call
         self._deadline_s = deadline_s
         self._until = until
@@ -31,7 +44,7 @@ class Stream:
         if self._over:
             raise StopIteration
         try:
-            there, item = self._channel.next_item(self._call, self._deadline_s, self._until)
+            there, item = self._giver.next_item(self._call, self._deadline_s, self._until)
         except BaseException:
             self.close()
             raise
@@ -44,7 +57,7 @@ class Stream:
         """See `Items.close`."""
         if not self._over:
             self._over = True
-            self._channel.cancel(self._call)
+            self._giver.cancel(self._call)
 
     def __enter__(self) -> Self:
         return self
@@ -54,4 +67,4 @@ class Stream:
 
     def __del__(self) -> None:
         if not self._over:
-            self._channel.drop(self._call)
+            self._giver.drop(self._call)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from rldlib.values.lock import LockedWheel
     from rldlib.values.profile import ResourceProfile
 
 
@@ -25,6 +26,7 @@ class StartOrder:
         profile: Its profile: limits, declared operations, host settings.
         resources: ``{"name", "kind", "path", "use"}`` each, in the order they need.
         log: Where its output goes.
+        wheels: What the environment consists of.
         scratch: A folder of its own for temporary files; None leaves it the host's.
     """
 
@@ -36,4 +38,5 @@ class StartOrder:
     profile: ResourceProfile
     resources: tuple[Mapping[str, Any], ...]
     log: Path
+    wheels: tuple[LockedWheel, ...] = ()
     scratch: Path | None = None
