@@ -226,7 +226,9 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
                 os.fsync(into.fileno())
                 if not beside.exists():
                     # With a folder's descriptor it is linkat(), which follows the link in /proc.
-                    os.link(f"/proc/self/fd/{into.fileno()}", beside.name, dst_dir_fd=folder)
+                    os.link(
+                        f"/proc/self/fd/{into.fileno()}", beside.name, dst_dir_fd=folder, follow_symlinks=True
+                    )
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
