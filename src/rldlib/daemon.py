@@ -214,6 +214,9 @@ class LocalDaemon:
         )
 
     def _bring(self, request: ServiceRequest, mode: Mode) -> _Running:
+        if mode == "process":
+            # Beside the preparation: a worker is started by a process that must be started first.
+            threading.Thread(target=self._out.workers.warm_up, name="rldlib-warm-up", daemon=True).start()
         with self._journey(request) as journey, ExitStack() as undo:
             prepared = undo.enter_context(self._preparation_for(mode).prepare(request, journey))
             with journey.step("start"):

@@ -15,6 +15,9 @@ from rldlib.values.policy import Policy
 if TYPE_CHECKING:
     from rldlib.ports import Source
 
+# By then the worker runs, which is what somebody waits for.
+_FLUSH_AFTER_S = 5.0
+
 
 class LocalDaemon(daemon.LocalDaemon):
     """The run local daemon of one domain, with the real adapters.
@@ -113,7 +116,7 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
         interpreters=Interpreters(host),
         resolver=Resolving(policy, reporter),
         store=Store(root, reporter=reporter, allow=policy.gate_allow),
-        environments=Environments(root, host),
+        environments=Environments(root, host, flush_after_s=_FLUSH_AFTER_S),
         holdings=Holdings(root, read=pylock.read, write=pylock.write),
         probe=Probe(host, policy, Scores(host)),
         promises=Promises(host),

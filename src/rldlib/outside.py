@@ -61,6 +61,7 @@ class Outside:
     def close(self) -> None:
         """Let go of what is owned: the spawner with every worker, services in this process, connections."""
         self.workers.close()
+        self.environments.close()
         self.host_process.close()
         if self.source is not None:
             self.source.close()

@@ -199,6 +199,10 @@ class Environments(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End what goes on in the background; what was not flushed yet is known to be so."""
+        ...
+
 
 class Probe(Protocol):
     """The only place that asks the operating system what the host has."""
@@ -392,6 +396,10 @@ class Worker(Target, Protocol):
 
 class Workers(Protocol):
     """Starts workers. It owns them: once closed, they are gone."""
+
+    def warm_up(self) -> None:
+        """Get ready to start one, so that the first need not wait for that. What fails, `start` tells."""
+        ...
 
     def start(self, order: StartOrder, held: HeldPromise) -> Worker:
         """Start a worker and wait until it is READY.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import itertools
 import logging
@@ -81,8 +82,8 @@ class WorkerHost:
         return worker
 
     def warm_up(self) -> None:
-        """Start the spawner now, so that the first worker need not wait for it."""
-        with self._lock:
+        """See `Workers.warm_up`: the spawner is started."""
+        with self._lock, contextlib.suppress(OSError):
             self._living()
 
     def close(self) -> None:

@@ -55,6 +55,9 @@ class InProcess:
 
         return PREMISES.present(names)
 
+    def warm_up(self) -> None:
+        """See `Workers.warm_up`: this process runs already."""
+
     def start(self, order: StartOrder, held: HeldPromise) -> LoadedService:
         """See `Workers.start`.
 

@@ -248,9 +248,7 @@ class Store:
             raise WheelRefusedError(wheel.filename, [str(fault) for fault in faults])
 
 
-def _each(
-    members: Sequence[Member], unpack: Callable[[Member], ImageFile | None]
-) -> list[ImageFile | None]:
+def _each(members: Sequence[Member], unpack: Callable[[Member], ImageFile | None]) -> list[ImageFile | None]:
     """Unpack all of them, the large ones in threads; in the order of the members."""
     large = [member for member in members if member.size >= _LARGE_BYTES]
     if sum(member.size for member in large) < _FEW_BYTES:
