@@ -1,4 +1,4 @@
-"""The worker's end of the channel: one reader, many senders, no lock that a sender waits for."""
+"""The worker's end of the channel: one reader at a time, many senders, no lock that a sender waits for."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rldlib.wire.segments import Segments
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
+    from collections.abc import Callable
     from typing import Any
 
 _READ_BYTES = 256 * 1024
@@ -46,21 +47,27 @@ class Connection:
         self._waiting: deque[list[Any]] = deque()
         self._waiting_bytes = 0
         self.lost = False
+        # Called before somebody waits for the host to announce memory.
+        self.on_wait: Callable[[], object] = lambda: None
 
     def receive(self) -> list[Any] | None:
-        """The next message from the host; None once the host is gone.
-
-        Messages about memory are dealt with here.
+        """The next message from the host, waiting for it; None once the host is gone.
 
         Raises:
             ProtocolError: The host sent what is no message.
         """
-        while True:
-            frame = self._reader.next()
-            if frame is None:
-                if not self._read():
-                    return None
-                continue
+        while (message := self.next()) is None:
+            if not self.read():
+                return None
+        return message
+
+    def next(self) -> list[Any] | None:
+        """The next message of what was read; None where there is none. Messages about memory are dealt with.
+
+        Raises:
+            ProtocolError: The host sent what is no message.
+        """
+        while (frame := self._reader.next()) is not None:
             message = decode(frame, self._segments)
             kind = messages.verify(message, messages.FROM_HOST)
             if kind == messages.SEGMENT:
@@ -70,6 +77,7 @@ class Connection:
                 self._tell_announced()
             else:
                 return message
+        return None
 
     def send(self, message: list[Any]) -> None:
         """Send a message, after those that wait; does nothing once the host is gone.
@@ -124,7 +132,9 @@ class Connection:
             # The host is gone; the reader sees it too, and ends the worker.
             self.lost = True
 
-    def _read(self) -> bool:
+    def read(self, *, spin: bool = False) -> bool:
+        """Wait for something from the host; False once it is gone. For one thread at a time."""
+        del spin
         try:
             size, ancillary, _, _ = self._socket.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
         except OSError:
@@ -171,6 +181,7 @@ class Connection:
         with self._announced:
             refusals = self._refusals
         self.send([messages.NEED, size])
+        self.on_wait()
         with self._announced:
             while self._segments.free_bytes() < size and self._refusals == refusals and not self.lost:
                 if not self._announced.wait(deadline - monotonic()):

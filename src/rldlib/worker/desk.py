@@ -1,9 +1,10 @@
-"""The desk: takes calls from the reader, and hands them to whoever performs them."""
+"""The desk: takes calls from whoever reads, and hands them to whoever performs them."""
 
 from __future__ import annotations
 
-from queue import SimpleQueue
-from threading import Thread
+from collections import deque
+from contextlib import suppress
+from threading import Lock, Thread
 from time import monotonic
 
 from rldlib.wire import messages
@@ -18,14 +19,19 @@ if TYPE_CHECKING:
     from rldlib.worker.connection import Connection
     from rldlib.worker.coroutines import Loop
     from rldlib.worker.operations import Operation
+    from rldlib.worker.reading import Reading
     from rldlib.worker.records import Records
 
 
 class Desk:
-    """The calls in hand. One thread, the reader, gives and cancels; `threads` threads perform.
+    """The calls in hand. One thread at a time gives and cancels; `threads` threads perform.
 
     The thread that calls `work` is one of them. So with one thread, hooks and
     calls of functions all run in the process's main thread.
+
+    Attributes:
+        ended: Whether nothing more is begun.
+        roused: How often somebody who had nothing to do was woken.
     """
 
     def __init__(
@@ -42,8 +48,12 @@ class Desk:
         self._loop = loop
         self._records = records
         self._calls: dict[int, Call] = {}
-        self._queue: SimpleQueue[Call | None] = SimpleQueue()
-        self._ended = False
+        self._queue: deque[Call] = deque()
+        self.ended = False
+        self.roused = 0
+        # Who has nothing to do, and does not read: each held by itself until it is woken.
+        self._asleep: list[Any] = []
+        self._reading: Reading | None = None
         self._others = [
             Thread(target=self.work, name=f"rldlib-{n}", daemon=True) for n in range(2, threads + 1)
         ]
@@ -58,14 +68,14 @@ class Desk:
         if message[1] in self._calls:
             raise ProtocolError(f"two calls have the id {message[1]}")
         call = self._call(message, operation)
-        if self._ended:
+        if self.ended:
             call.give_up()
             return
         self._calls[call.id] = call
         if operation is not None and operation.asynchronous:
             call.run()
         else:
-            self._queue.put(call)
+            self._put(call)
 
     def cancel(self, call_id: int) -> None:
         """Cancel a call; one that has ended meanwhile is nobody's any more."""
@@ -84,13 +94,20 @@ class Desk:
         for thread in self._others:
             thread.start()
 
+    def read_with(self, reading: Reading) -> None:
+        """Have those read who have nothing else to do; without this, calls are given by others."""
+        self._reading = reading
+
+    @property
+    def waits(self) -> bool:
+        """Whether a call waits to be performed, or nothing is performed any more."""
+        return self.ended or len(self._queue) > 0
+
     def work(self) -> None:
         """Perform calls until `end`."""
         while True:
-            call = self._queue.get()
+            call = self._next()
             if call is None:
-                # For the next thread: each takes it out and puts it back.
-                self._queue.put(None)
                 return
             call.run()
             # Not kept until the next call comes: its result may lie in shared memory.
@@ -99,12 +116,13 @@ class Desk:
 
     def end(self) -> None:
         """Begin nothing more: what waits is given up, what runs is told that it is cancelled."""
-        if self._ended:
+        if self.ended:
             return
-        self._ended = True
+        self.ended = True
         for call in list(self._calls.values()):
             call.cancel()
-        self._queue.put(None)
+        while self._wake():
+            pass
 
     def wait_ended(self, deadline: float) -> None:
         """Wait for the other threads' calls until `deadline`, by the monotonic clock."""
@@ -119,8 +137,48 @@ class Desk:
             assert self._loop is not None
             return AsyncCall(*known, loop=self._loop)
         if operation is not None and operation.stream:
-            return StreamCall(*known, resume=self._queue.put)
+            return StreamCall(*known, resume=self._put)
         return Call(*known)
+
+    def _next(self) -> Call | None:
+        """The next call, as soon as there is one; None at the end."""
+        while True:
+            if self._queue:
+                # Others take from it too: what is there may be gone.
+                with suppress(IndexError):
+                    return self._queue.popleft()
+            elif self.ended:
+                return None
+            elif self._reading is None or not self._reading.read():
+                self._sleep()
+
+    def _put(self, call: Call) -> None:
+        self._queue.append(call)
+        # Also where the thread that reads will perform it: then another one is to read.
+        self._wake()
+
+    def _sleep(self) -> None:
+        """Sleep until there is something to do, or to read."""
+        own = Lock()
+        own.acquire()
+        self._asleep.append(own)
+        # What came before it was in the list has woken nobody.
+        if self.waits or (self._reading is not None and self._reading.free):
+            with suppress(ValueError):  # else somebody is about to wake it
+                self._asleep.remove(own)
+                return
+        own.acquire()
+
+    def _wake(self) -> bool:
+        if not self._asleep:
+            return False
+        try:
+            asleep = self._asleep.pop()
+        except IndexError:
+            return False
+        self.roused += 1
+        asleep.release()
+        return True
 
     def _forget(self, call_id: int) -> None:
         self._calls.pop(call_id, None)

@@ -16,6 +16,7 @@ from rldlib.worker.desk import Desk, answer_check
 from rldlib.worker.faults import told
 from rldlib.worker.loading import Life, LoadError, entry_point, load, mount_pluggy
 from rldlib.worker.operations import Operation, bound
+from rldlib.worker.reading import Reading
 from rldlib.worker.records import Records
 
 TYPE_CHECKING = False
@@ -152,8 +153,12 @@ class Worker:
     # --- from READY on -------------------------------------------------------
 
     def _serve(self, life: Life, desk: Desk) -> None:
-        Thread(target=self._read, args=(life, desk), name="rldlib-reader", daemon=True).start()
+        reading = Reading(lambda spin: self._take_in(life, desk, spin=spin), desk)
+        self._connection.on_wait = reading.hurry
+        desk.read_with(reading)
         desk.work()
+        # Whoever performed calls is through, and reads no more: a shorter bound may still come, or the end.
+        reading.hurry()
         desk.wait_ended(self._deadline or 0.0)
         if self._loop is not None:
             self._loop.drain()
@@ -165,16 +170,29 @@ class Worker:
         if self._loop is not None:
             self._loop.close()
 
-    def _read(self, life: Life, desk: Desk) -> None:
+    def _take_in(self, life: Life, desk: Desk, *, spin: bool) -> bool:
+        """Wait for what the host says, and deal with all that came; False once nothing more comes."""
         try:
-            while (message := self._connection.receive()) is not None:
-                self._dispatch(message, life, desk)
-                # Not kept until the next comes: its arguments may lie in shared memory.
-                del message
+            if self._deal(life, desk):
+                return True
+            if self._connection.read(spin=spin):
+                self._deal(life, desk)
+                return True
         except ProtocolError as exc:
             _complain(exc)
         # Whether it is gone or talks nonsense, there is no host any more.
         self._end(desk, _ORPHAN_S)
+        return False
+
+    def _deal(self, life: Life, desk: Desk) -> bool:
+        """Deal with what was read; whether there was something."""
+        heard = False
+        while (message := self._connection.next()) is not None:
+            heard = True
+            self._dispatch(message, life, desk)
+            # Not kept until the next comes: its arguments may lie in shared memory.
+            del message
+        return heard
 
     def _dispatch(self, message: list[Any], life: Life, desk: Desk) -> None:
         kind = message[0]
