@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rldlib.errors import InProcessRefusedError, InterpreterNotFoundError
+from rldlib.errors import InProcessRefusedError, InterpreterNotFoundError, UnsatisfiableError
 from rldlib.preparation import Preparation
 from rldlib.rules.cohabitation import conflicts, demands_unmet
 
@@ -44,9 +44,13 @@ class Cohabitation(Preparation):
             return super().prepare(request, journey)
         except InterpreterNotFoundError as exc:
             label = self._out.host_process.label
-            raise InProcessRefusedError(
-                request.service, [f"it needs {exc.wanted}, and this process is a {label}"]
-            ) from exc
+            reason = f"it needs {exc.wanted}, and this process is a {label}"
+            raise InProcessRefusedError(request.service, [reason]) from exc
+        except UnsatisfiableError as exc:
+            # Before this step there is no such version; from it on, other interpreters may have the wheels.
+            if journey.steps[-1:] and journey.steps[-1]["name"] == "decide":
+                raise InProcessRefusedError(request.service, exc.reasons) from exc
+            raise
 
     def _admit(self, profile: ResourceProfile) -> None:
         _refuse(profile.service, demands_unmet(profile, self._out.policy))

@@ -267,7 +267,7 @@ class InProcessRefusedError(UnavailableError):
     def __str__(self) -> str:
         return (
             f"{self.service} cannot be performed in this process: {'; '.join(self.reasons)}. "
-            "Acquire it with mode='process', where none of this matters"
+            "Acquire it with mode='process', which does not depend on this process"
         )
 
 

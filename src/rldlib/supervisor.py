@@ -214,9 +214,8 @@ class Supervisor:
                 return getattr(worker, way)(operation, arguments, left)
             except WorkerLostError as exc:
                 # Certainly not begun: sending it to the next worker repeats nothing.
-                if exc.executed is not False:
+                if exc.executed is not False or not self._wait_until_replaced(worker):
                     raise
-                self._wait_until_replaced(worker)
                 worker = None
 
     def _wait_for_worker(self, operation: str, deadline_s: float | None, until: float | None) -> Worker:
@@ -247,10 +246,13 @@ class Supervisor:
         # A copy: each caller's traceback is its own.
         return type(self._last)(*self._last.args)
 
-    def _wait_until_replaced(self, lost: Worker) -> None:
-        """A line may be lost a moment before its worker is reaped: do not call the same one again."""
+    def _wait_until_replaced(self, lost: Worker) -> bool:
+        """A line may be lost a moment before its worker is reaped: do not call the same one again.
+
+        In a forked child it stays the same for ever: nobody replaces a worker there.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: self._worker is not lost, self._settings.stop_s)
+            return self._changed.wait_for(lambda: self._worker is not lost, self._settings.stop_s)
 
     def _submit_later(
         self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None

@@ -38,6 +38,7 @@ def run_demo(options: argparse.Namespace) -> Outcome:
         options.wheels, options.index_url = wheels, None
         options.service, options.operation = "sales-tax", "table"
         options.arguments, options.args, options.deadline = [], json.dumps(_DEMO_ARGUMENTS), None
+        options.mode = "process"
         outcome = run_call(options)
     rows, document = outcome.document["result"], outcome.document
     columns = {"state": "state", "amount": "amount", "rate": "rate", "tax": "tax", "total": "total"}
@@ -57,12 +58,18 @@ def configure_call(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("arguments", metavar="NAME=VALUE", nargs="*")
     parser.add_argument("--args", metavar="JSON", help="arguments as one JSON object")
     parser.add_argument("--deadline", metavar="SECONDS", type=float, help="the longest wait for the reply")
+    parser.add_argument(
+        "--mode",
+        choices=("process", "inprocess"),
+        default="process",
+        help="perform it in a worker, or in this very process",
+    )
 
 
 def run_call(options: argparse.Namespace) -> Outcome:
     """Acquire a service, call one operation, print its result."""
     with _daemon(options) as daemon:
-        handle = daemon.acquire(options.service)
+        handle = daemon.acquire(options.service, mode=options.mode)
         operation = handle.operations.get(options.operation)
         if operation is None:
             raise OperationNotFoundError(handle.service, options.operation, sorted(handle.operations))
