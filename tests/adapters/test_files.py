@@ -288,3 +288,18 @@ def test_a_program_that_is_started_does_not_inherit_a_lock(tmp_path):
 def test_locks_that_do_not_work_are_told(tmp_path):
     with pytest.raises(StorageError, match="No locks available"):
         HostLock(tmp_path / "lock", files=FaultyFileSystem("lock", number=errno.ENOLCK)).attempt()
+
+
+def test_a_lock_that_cannot_be_unlocked_is_let_go_by_closing_it(tmp_path, monkeypatch):
+    def refuse(fd, how):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    lock = HostLock(tmp_path / "lock")
+    assert lock.attempt()
+    with monkeypatch.context() as patch:
+        patch.setattr("rldlib.adapters.files.locks.fcntl.flock", refuse)
+        lock.release()
+
+    again = HostLock(tmp_path / "lock")
+    assert again.attempt()
+    again.release()

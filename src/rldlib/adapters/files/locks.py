@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import time
 import weakref
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from rldlib.adapters.files.system import REAL, storage_errors
 from rldlib.errors import StorageError
+from rldlib.rules.mounts import local_locks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 # A lock that is held by others is asked for again at growing distance: flock knows no deadline.
 _FIRST_PAUSE_S: Final = 0.001
 _LONGEST_PAUSE_S: Final = 0.02
+_MOUNTS: Final = "/proc/self/mountinfo"
 
 
 class HostLock:
@@ -84,6 +87,7 @@ class HostLock:
         with storage_errors(self._path):
             fd = _open_lock(self._path)
             try:
+                self._refuse_local_locks(fd)
                 taken = self._files.lock(fd, shared=self._shared)
             except BaseException:
                 os.close(fd)
@@ -100,15 +104,38 @@ class HostLock:
         fd, self._fd = self._fd, None
         _HELD.discard(self)
         if fd is not None:
-            # Unlocked by name: a fork may hold the same open file.
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            os.close(fd)
+            try:
+                # Unlocked by name: a fork may hold the same open file.
+                fcntl.flock(fd, fcntl.LOCK_UN)
+            except OSError:
+                return  # closing it unlocks it too, unless there is such a fork
+            finally:
+                os.close(fd)
+
+    def _refuse_local_locks(self, fd: int) -> None:
+        how = _local_locks(os.fstat(fd).st_dev)
+        if how is not None:
+            raise StorageError(
+                str(self._path),
+                f"it lies on {how}: locks there do not keep other hosts out, which would build and collect "
+                "under each other's hands. Mount it with locks, or choose a root on a disk of this host",
+            )
 
     def _let_go(self) -> None:
         """Close the copy that a fork got, and leave the lock to the parent."""
         fd, self._fd = self._fd, None
         if fd is not None:
             os.close(fd)
+
+
+@functools.cache
+def _local_locks(device: int) -> str | None:
+    """See `local_locks`; looked up once for each file system."""
+    try:
+        with open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 - no path's
+            return local_locks(file.read(), f"{os.major(device)}:{os.minor(device)}")
+    except OSError:
+        return None  # another system; its locks are what they are
 
 
 _HELD: Final[weakref.WeakSet[HostLock]] = weakref.WeakSet()
