@@ -54,6 +54,14 @@ def test_a_file_that_is_not_in_the_wheel_is_put_beside_it_under_its_hash(tmp_pat
 
 
 @pytest.mark.slow
+def test_a_wheel_is_as_readable_as_its_project(tmp_path):
+    """Some backends write through a private temporary file."""
+    project = make_project(tmp_path / "p", "[tool.rldlib]\n")
+    (project / "pyproject.toml").chmod(0o640)
+    assert build(project, tmp_path / "out").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.slow
 def test_a_wheel_built_again_takes_the_place_of_the_old_one(tmp_path):
     project = make_project(tmp_path / "p", "[tool.rldlib]\n")
     (tmp_path / "out").mkdir()

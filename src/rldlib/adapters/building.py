@@ -60,6 +60,8 @@ def build(project: Path, out: Path) -> Path:
             stamp(built, profile)
             for blob in _blobs(project, table, built):
                 _publish(blob, out / "blobs" / "sha256", Path(folder))
+            # Some backends write through a private temporary file: a wheel is as readable as its project.
+            built.chmod((project / "pyproject.toml").stat().st_mode & 0o666)
             return built.replace(out / built.name)
 
 
