@@ -197,9 +197,11 @@ class Handle:
         if described["kind"] != kind:
             instead = "stream" if kind == CALL else "call"
             raise UsageError(f"{self.service}.{operation} is a {described['kind']}: use {instead}()")
-        issues = schema.check(described["arguments"], arguments)
-        if issues:
-            raise ArgumentsError(self.service, operation, issues)
+        wanted = described["arguments"]
+        if not schema.fits(wanted, arguments):
+            issues = schema.check(wanted, arguments)
+            if issues:
+                raise ArgumentsError(self.service, operation, issues)
         return target
 
     def _seconds(self, deadline: float | timedelta | None) -> float | None:

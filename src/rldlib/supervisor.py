@@ -183,7 +183,18 @@ class Supervisor:
 
     def call(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> Any:
         """See `Target.call`."""
-        return self._perform("call", operation, arguments, deadline_s)
+        worker = self._worker
+        if worker is None:
+            return self._perform("call", operation, arguments, deadline_s)
+        began = time.monotonic()
+        try:
+            return worker.call(operation, arguments, deadline_s)
+        except WorkerLostError as exc:
+            # Certainly not begun: sending it to the next worker repeats nothing.
+            if exc.executed is not False:
+                raise
+            self._wait_until_replaced(worker)
+        return self._perform("call", operation, arguments, deadline_s, began)
 
     def stream(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> Items:
         """See `Target.stream`."""
@@ -202,10 +213,15 @@ class Supervisor:
         return self._submit_later(operation, arguments, deadline_s)
 
     def _perform(
-        self, way: str, operation: str, arguments: Mapping[str, Any], deadline_s: float | None
+        self,
+        way: str,
+        operation: str,
+        arguments: Mapping[str, Any],
+        deadline_s: float | None,
+        began: float | None = None,
     ) -> Any:
-        worker, left = self._worker, deadline_s
-        until = None if deadline_s is None else time.monotonic() + deadline_s
+        worker, left = (self._worker if began is None else None), deadline_s
+        until = None if deadline_s is None else (began or time.monotonic()) + deadline_s
         while True:
             if worker is None:
                 worker = self._wait_for_worker(operation, deadline_s, until)

@@ -39,9 +39,9 @@ class WaitingCall:
         self.over = False
         self._value: Any = None
         self._error: BaseException | None = None
-        # Held while there is nothing new. A lock wakes a thread faster than a condition.
-        self._asleep = threading.Lock()
-        self._asleep.acquire()
+        # Held while there is nothing new; most calls are read by who waits for them, and need none.
+        # A lock wakes a thread faster than a condition.
+        self._asleep: threading.Lock | None = None
 
     @property
     def ready(self) -> bool:
@@ -85,15 +85,26 @@ class WaitingCall:
 
     def wake(self) -> None:
         """Have whoever waits look again."""
-        if self._asleep.locked():
+        asleep = self._asleep
+        if asleep is not None and asleep.locked():
             try:
-                self._asleep.release()
+                asleep.release()
             except RuntimeError:
                 return  # another thread was faster, and it is awake
 
+    def lie_down(self) -> None:
+        """From now on, `wake` is noticed by the next `sleep`."""
+        if self._asleep is None:
+            asleep = threading.Lock()
+            asleep.acquire()
+            self._asleep = asleep
+
     def sleep(self, seconds: float | None) -> None:
-        """Wait until `wake`, or so many seconds."""
-        self._asleep.acquire(timeout=-1 if seconds is None else max(seconds, 0))
+        """Wait until it is ready, until `wake`, or so many seconds."""
+        self.lie_down()
+        # What came before there was anything to wake has woken nobody.
+        if self._asleep is not None and not self.ready:
+            self._asleep.acquire(timeout=-1 if seconds is None else max(seconds, 0))
 
 
 class StreamCall(WaitingCall):

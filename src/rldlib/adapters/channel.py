@@ -177,7 +177,7 @@ class Channel:
             message = decode(frame, self._memory.segments)
             kind = messages.verify(message, messages.FROM_WORKER)
             if kind == messages.REPLY:
-                self._end(message[1], lambda call: call.reply(message[2]))  # noqa: B023 - called at once
+                self._reply(message[1], message[2])
             else:
                 self._dispatch(kind, message)
 
@@ -214,13 +214,26 @@ class Channel:
         self._greeting.reply(message)
 
     def _end(self, number: int, end: Any) -> None:
+        call = self._under_way(number)
+        if call is not None:
+            # Taken out last: a thread that is interrupted here leaves nobody waiting for ever.
+            end(call)
+            self._take_out(number)
+
+    def _reply(self, number: int, value: Any) -> None:
+        """As `_end`, for what most messages are."""
+        call = self._under_way(number)
+        if call is not None:
+            call.reply(value)
+            self._take_out(number)
+
+    def _under_way(self, number: int) -> WaitingCall | None:
         call = self._calls.get(number)
-        if call is None:
-            if self._abandoned.pop(number, None) is None:
-                raise ProtocolError(f"an end of call {number}, which is not under way")
-            return
-        # Taken out last: a thread that is interrupted here leaves nobody waiting for ever.
-        end(call)
+        if call is None and self._abandoned.pop(number, None) is None:
+            raise ProtocolError(f"an end of call {number}, which is not under way")
+        return call
+
+    def _take_out(self, number: int) -> None:
         if self._calls.pop(number, None) is None:
             self._abandoned.pop(number, None)
 
@@ -278,8 +291,10 @@ class Channel:
 
     def _sweep(self) -> None:
         """Tell the worker of what finalizers let go of: buffers, and streams that nobody reads."""
-        for segment_id in self._memory.segments.dropped():
-            self.line.send([messages.FREE, segment_id])
+        dropped = self._memory.segments.dropped()
+        if dropped:
+            for segment_id in dropped:
+                self.line.send([messages.FREE, segment_id])
         while self._dropped:
             self.cancel(self._dropped.popleft())
 

@@ -92,7 +92,7 @@ class Line:
                 self._read_for(call, until)
         finally:
             self._leave()
-        return self.wait(call, until)
+        return call.ready or self.wait(call, until)
 
     def post(
         self, parts: list[bytes | memoryview], call: WaitingCall, until: float | None, *, lead: bool = False
@@ -168,7 +168,7 @@ class Line:
                     self._sock.close()
 
     def _read_for(self, call: WaitingCall, until: float | None) -> None:
-        while not call.ready and not self._turns.over:
+        while not call.over and not call.ready and not self._turns.over:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 return

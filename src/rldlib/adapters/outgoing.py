@@ -42,6 +42,14 @@ class Outgoing:
         self, parts: list[bytes | memoryview], call: WaitingCall | None = None, fd: int | None = None
     ) -> None:
         """Send a message, or keep what cannot be sent now. Takes the descriptor over."""
+        if call is not None and fd is None and len(parts) == 1 and not self._waiting:
+            # Nearly all calls: one part, and room for it.
+            sent = self._try(parts, None)
+            if sent == len(parts[0]):
+                call.sent = True
+                return
+            if sent:
+                parts = [memoryview(parts[0])[sent:]]
         sent = 0
         if not self._waiting:
             sent = self._try(parts, fd)

@@ -43,19 +43,18 @@ class Turns:
         return True
 
     def leave(self) -> None:
-        """Hand the lead on, where this thread has it. With the lock held."""
-        if self.mine():
-            self.leader = None
-            self.appoint()
+        """Hand the lead on, which this thread has. With the lock held."""
+        self.leader = None
+        self.appoint()
 
     def follow(self, call: WaitingCall, seconds: float | None) -> None:
         """Sleep until the call is ready, the lead is free for it, or so many seconds."""
+        call.lie_down()
         with self._lock:
             if self.leader is None and not self.over:
                 return
             self._followers[call.id] = call
-        if not call.ready:
-            call.sleep(seconds)
+        call.sleep(seconds)
 
     def follow_no_more(self, call: WaitingCall) -> None:
         """It may have been woken to lead, and leaves instead: wake another."""
@@ -67,8 +66,9 @@ class Turns:
         """Wake one who waits to take the lead; where nobody does, the loop reads. With the lock held."""
         if self.leader is not None:
             return
-        for call in self._followers.values():
-            if not call.ready:
-                call.wake()
-                return
+        if self._followers:
+            for call in self._followers.values():
+                if not call.ready:
+                    call.wake()
+                    return
         self._arm()

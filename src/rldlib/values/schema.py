@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _BASE64 = "$base64"
+_EXACT: dict[type, dict[str, str]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+}
 _MAX_ISSUES = 20
 _DURATION = re.compile(
     r"(?P<sign>[+-]?)P(?:(?P<weeks>\d+)W)?(?:(?P<days>\d+)D)?"
@@ -46,6 +52,24 @@ _NAMES = {
     "array": "a list",
     "object": "a dict",
 }
+
+
+def fits(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
+    """Whether arguments certainly fit; False where only `check` can say.
+
+    For what most calls are: no argument but known ones, of any value or of a plain type.
+    """
+    properties, required = schema.get("properties"), schema.get("required", ())
+    if type(properties) is not dict or type(required) not in {list, tuple}:
+        return False
+    for name, value in arguments.items():
+        wanted = properties.get(name)
+        if wanted is None or (wanted != {} and wanted != _EXACT.get(type(value))):
+            return False
+    for name in required:  # noqa: SIM110 - a generator would cost more than what it looks at
+        if name not in arguments:
+            return False
+    return True
 
 
 def check(schema: Mapping[str, Any], value: Any, path: str = "") -> tuple[str, ...]:
