@@ -53,7 +53,8 @@ USES_DEPENDENCY = ECHO.replace("import os\n", "import os\nimport shared\n", 1)
 class Scene:
     """One service of two wheels, one root; everything in it is made by rldlib itself."""
 
-    def __init__(self, folder: Path, *, root: Path | None = None) -> None:
+    def __init__(self, folder: Path, *, root: Path | None = None, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
         self.wheels = folder / "wheels"
         self.root = root or folder / "root"
         if not self.wheels.exists():
@@ -71,7 +72,7 @@ class Scene:
         out = defaults.outside(
             source=defaults.source(None, self.wheels),
             root=self.root,
-            policy=Policy(),
+            policy=self.policy,
             reporter=reporter or Reporter(),
         )
         if files is None:

@@ -63,6 +63,7 @@ class Journal:
         )
 
         def insert(database: sqlite3.Connection) -> None:
+            database.executescript(_SCHEMA)
             database.execute("INSERT INTO decisions (service, at, kind, facts) VALUES (?, ?, ?, ?)", row)
             database.execute(
                 "DELETE FROM decisions WHERE service = ? AND id <= ("
@@ -78,6 +79,8 @@ class Journal:
             return ()
 
         def select(database: sqlite3.Connection) -> list[dict[str, object]]:
+            if not _has_decisions(database):
+                return []
             asked = "SELECT at, kind, facts FROM decisions WHERE service = ? ORDER BY id"
             # Closed here: a statement that was broken off keeps its file open.
             with closing(database.execute(asked, (service,))) as rows:
@@ -87,10 +90,13 @@ class Journal:
 
     def forget(self, service: str) -> None:
         """Drop what was recorded for a service: its after-life is ``delete``."""
+
+        def delete(database: sqlite3.Connection) -> None:
+            if _has_decisions(database):
+                database.execute("DELETE FROM decisions WHERE service = ?", (service,))
+
         if self._path.exists():
-            self._use(
-                lambda database: database.execute("DELETE FROM decisions WHERE service = ?", (service,))
-            )
+            self._use(delete)
 
     def _use(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do something with the file; one that is damaged is replaced, and it is done once more."""
@@ -98,7 +104,7 @@ class Journal:
         try:
             return self._try(work)
         except _DamagedError as exc:
-            self._begin_anew(opened, exc)
+            self._begin_anew(opened, str(exc))
         try:
             return self._try(work)
         except _DamagedError as exc:
@@ -120,13 +126,8 @@ class Journal:
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=_BUSY_S)
-        try:
-            # Losing the last decision in a power cut harms nobody; a fsync per start would.
-            database.execute("PRAGMA synchronous = OFF")
-            database.executescript(_SCHEMA)
-        except BaseException:
-            database.close()
-            raise
+        # Losing the last decision in a power cut harms nobody; a fsync per start would.
+        database.execute("PRAGMA synchronous = OFF")
         return database
 
     # --- a damaged one ---------------------------------------------------------------
@@ -137,7 +138,7 @@ class Journal:
         except OSError:
             return None
 
-    def _begin_anew(self, damaged: int | None, why: _DamagedError) -> None:
+    def _begin_anew(self, damaged: int | None, why: str) -> None:
         """Move the file aside, unless another process did so already; one such file is kept."""
         aside = self._path.with_suffix(".damaged")
         with HostLock(self._lock, deadline_s=_MOVE_DEADLINE_S, files=self._files):
@@ -154,6 +155,11 @@ class Journal:
 
 class _DamagedError(Exception):
     """What lies there is no journal any more."""
+
+
+def _has_decisions(database: sqlite3.Connection) -> bool:
+    """Whether the schema is there: making it takes room, which whoever reads need not have."""
+    return bool(database.execute("SELECT 1 FROM sqlite_master WHERE name = 'decisions'").fetchall())
 
 
 def _tells_damage(exc: sqlite3.Error) -> bool:
