@@ -9,6 +9,7 @@ only appends to a deque, and whoever sends next tells the peer.
 from __future__ import annotations
 
 from _thread import allocate_lock
+from _weakref import ref
 from collections import deque
 from contextlib import suppress
 
@@ -72,6 +73,7 @@ class Segments:
         self._free: dict[int, int] = {}
         self._lent: set[int] = set()
         self._dropped: deque[int] = deque()
+        self._loans: dict[int, ref[Any]] = {}
 
     def add_own(self, segment_id: int, mapping: mmap.mmap) -> None:
         """Add a segment that this side fills."""
@@ -122,7 +124,11 @@ class Segments:
                 held = len(mapping)
                 raise ProtocolError(f"{length:,} bytes were referred to in segment {segment_id} of {held:,}")
             self._lent.add(segment_id)
-        return _lend(mapping, length, self._dropped.append, segment_id)
+        lent = _lend(mapping, length)
+        # Kept until the next one: a reference that is gone itself tells nothing.
+        dropped = self._dropped.append
+        self._loans[segment_id] = ref(lent, lambda _: dropped(segment_id))
+        return lent
 
     def dropped(self) -> list[int]:
         """The segments let go of here since the last time: the peer is to be told, each once."""
@@ -171,12 +177,9 @@ class Segments:
             return segment_id
 
 
-def _lend(mapping: mmap.mmap, length: int, dropped: Callable[[int], None], segment_id: int) -> Any:
+def _lend(mapping: mmap.mmap, length: int) -> Any:
     # Imported here, not by every worker: most never see a large buffer.
     import ctypes
-    import weakref
 
     # A new object over the same pages each time: views and arrays keep it alive, and its end is theirs.
-    lent = (ctypes.c_ubyte * length).from_buffer(mapping)
-    weakref.finalize(lent, dropped, segment_id).atexit = False
-    return lent
+    return (ctypes.c_ubyte * length).from_buffer(mapping)
