@@ -227,6 +227,10 @@ class Peer:
     def call_huge_header(self, number):
         self.send(HEADER.pack(2**31, 10))
 
+    def call_huge_head(self, number):
+        """Read, it would take more than a gibibyte."""
+        self.send(HEADER.pack(2**25, 2**25) + b"[" + b'{"":0},' * 1000)
+
     def call_half_a_frame(self, number):
         self.send(HEADER.pack(100, 100) + b"[")
 

@@ -47,6 +47,7 @@ def bad(workers, promise, tmp_path, good):
     ("operation", "told"),
     [
         pytest.param("huge_header", "claims 2,147,483,648 bytes", id="a huge frame header"),
+        pytest.param("huge_head", "33,554,432 of them its head", id="a huge amount of JSON"),
         pytest.param("no_json", "no JSON", id="no JSON"),
         pytest.param("unknown_kind", "unknown kind: 'surprise'", id="an unknown kind"),
         pytest.param("unknown_id", "not under way", id="a reply nobody asked for"),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.wire.values import plain_json, same, values
 
 from rldlib.wire.codec import EncodingError, decode, encode
-from rldlib.wire.frames import MAX_FRAME_BYTES, Frame, FrameReader, ProtocolError
+from rldlib.wire.frames import MAX_FRAME_BYTES, MAX_HEAD_BYTES, Frame, FrameReader, ProtocolError
 from rldlib.wire.tags import MAX_DEPTH
 
 
@@ -228,6 +228,14 @@ def test_the_greatest_depth_travels():
 def test_more_than_a_frame_holds_is_refused():
     with pytest.raises(EncodingError, match="shared memory"):
         encode([bytes(MAX_FRAME_BYTES)])
+
+
+def test_more_json_than_is_read_is_refused_where_it_is_written():
+    """As many bytes travel: they do not grow when they are read."""
+    with pytest.raises(EncodingError, match=r"16,777,2\d\d bytes as JSON, and at most 16,777,216"):
+        encode(["reply", 1, "x" * MAX_HEAD_BYTES])
+
+    assert travelled(bytes(MAX_HEAD_BYTES)) == bytes(MAX_HEAD_BYTES)
 
 
 def test_many_buffers_are_few_parts():

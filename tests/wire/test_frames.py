@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldlib.wire.frames import HEADER, MAX_FRAME_BYTES, Frame, FrameReader, ProtocolError, header
+from rldlib.wire.frames import (
+    HEADER,
+    MAX_FRAME_BYTES,
+    MAX_HEAD_BYTES,
+    Frame,
+    FrameReader,
+    ProtocolError,
+    header,
+)
 
 
 def _frame(head, tail=b""):
@@ -38,8 +46,13 @@ def test_half_a_frame_is_waited_for():
 
 @pytest.mark.parametrize(
     ("size", "head_size"),
-    [(MAX_FRAME_BYTES + 1, 1), (0xFFFFFFFF, 0xFFFFFFFF), (3, 4)],
-    ids=["over the cap", "all ones", "more head than body"],
+    [
+        (MAX_FRAME_BYTES + 1, 1),
+        (0xFFFFFFFF, 0xFFFFFFFF),
+        (3, 4),
+        (MAX_FRAME_BYTES, MAX_HEAD_BYTES + 1),
+    ],
+    ids=["over the cap", "all ones", "more head than body", "too much of it JSON"],
 )
 def test_a_header_that_claims_too_much_is_refused_at_once(size, head_size):
     reader = FrameReader()

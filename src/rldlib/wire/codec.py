@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from json import encoder as json_encoder
 
-from rldlib.wire.frames import MAX_FRAME_BYTES, Frame, ProtocolError, header
+from rldlib.wire.frames import MAX_FRAME_BYTES, MAX_HEAD_BYTES, Frame, ProtocolError, header
 from rldlib.wire.lowering import PLAIN, Lowering, UnfitError, is_plain
 from rldlib.wire.raising import Raising, bound_depth
 from rldlib.wire.tags import MAX_DEPTH, TAG
@@ -104,6 +104,12 @@ def _parts(lowered: list[Any], buffers: list[memoryview]) -> list[bytes | memory
         head = _write(lowered).encode("utf-8", "surrogatepass")
     except ValueError as exc:
         raise EncodingError("", f"cannot be written: {exc}") from exc
+    if len(head) > MAX_HEAD_BYTES:
+        raise EncodingError(
+            "",
+            f"takes {len(head):,} bytes as JSON, and at most {MAX_HEAD_BYTES:,} are allowed; "
+            "bytes and arrays are not JSON, and may be larger",
+        )
     size = len(head) + sum(map(len, buffers))
     if size > MAX_FRAME_BYTES:
         raise EncodingError(

@@ -11,6 +11,8 @@ from struct import Struct
 
 HEADER = Struct("<II")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
+# Read, JSON becomes up to some thirty times larger: ``{"":0}`` is seven bytes, and a dict of two hundred.
+MAX_HEAD_BYTES = 16 * 1024 * 1024
 _NOTHING = memoryview(b"")
 
 
@@ -37,11 +39,13 @@ class FrameReader:
     """Cuts a stream of bytes into frames.
 
     What it holds is bounded by what was really received: a header's claim
-    reserves nothing, and a claim above `max_bytes` is refused at once.
+    reserves nothing, and a claim above `max_bytes` is refused at once, as is
+    one of more than `max_head_bytes` of JSON.
     """
 
-    def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
+    def __init__(self, max_bytes: int = MAX_FRAME_BYTES, max_head_bytes: int = MAX_HEAD_BYTES) -> None:
         self._max_bytes = max_bytes
+        self._max_head_bytes = max_head_bytes
         self._buffer: bytes | bytearray = b""
         self._at = 0
 
@@ -70,10 +74,10 @@ class FrameReader:
         if len(buffer) < start:
             return None
         size, head_size = HEADER.unpack_from(buffer, at)
-        if size > self._max_bytes or head_size > size:
+        if size > self._max_bytes or head_size > size or head_size > self._max_head_bytes:
             raise ProtocolError(
                 f"a frame claims {size:,} bytes, {head_size:,} of them its head; "
-                f"at most {self._max_bytes:,} are allowed"
+                f"at most {self._max_bytes:,} are allowed, {self._max_head_bytes:,} of them its head"
             )
         end = start + size
         if len(buffer) < end:
