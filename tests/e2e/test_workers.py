@@ -11,10 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from rldlib.adapters.interpreters import Interpreters
 
 import rldlib
 from rldlib.adapters.host_directory import host_directory
+from rldlib.adapters.interpreters import Interpreters
 from tests.services import ECHO, service_wheel
 from tests.wheels import make_wheel
 
