@@ -51,6 +51,8 @@ def _run(scene, *inject, path=None):
             *options,
             *command,
         ],
+        # What measures coverage writes files, too; their faults are not ours.
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")},
         capture_output=True,
         text=True,
         timeout=60,
