@@ -144,6 +144,12 @@ class Scene:
         self.expect_next_acquire()
         self.expect_nothing_left()
 
+    def expect_heals(self) -> None:
+        """As `expect_all_is_well`, where something was damaged: whole once it was used again."""
+        self.expect_next_acquire()
+        self.expect_nothing_half_done()
+        self.expect_nothing_left()
+
 
 def _entries(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
