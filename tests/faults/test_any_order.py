@@ -147,7 +147,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = AnyOrder.TestCase
 TestAnyOrder.settings = settings(
-    max_examples=20,
+    max_examples=30,
     stateful_step_count=12,
     deadline=None,
     derandomize=True,

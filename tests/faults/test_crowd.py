@@ -23,7 +23,7 @@ sys.stdin.readline()
 
 def use(number):
     with scene.daemon() as host:
-        if number % 8:
+        if number:
             return host.prepare("echo")["environment"]
         echo = host.acquire("echo")
         assert echo.echo(value=number) == number

@@ -15,7 +15,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from rldlib.adapters.files import REAL, HostLock, erase, flush_tree, replace_atomically
+from rldlib.adapters.files import REAL, HostLock, erase, flush_path, flush_tree, replace_atomically
 from rldlib.errors import StorageError
 from rldlib.values.places import ENVIRONMENT_MARKER
 
@@ -112,6 +112,8 @@ class Flushing:
             return
         try:
             flush_tree(str(place), files=self._files)
+            # Its name too: else it is whole and nowhere to be found.
+            flush_path(str(place.parent), files=self._files)
         except FileNotFoundError:
             return  # its worker writes bytecode just now; another time
         except OSError as exc:
