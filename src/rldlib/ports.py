@@ -288,7 +288,15 @@ class Holdings(Protocol):
     """What a root holds of each service between processes. Raises `StorageError`."""
 
     def of(self, service: str) -> Sequence[Holding]:
-        """What is held of a service, the newest version first."""
+        """What is held of a service, the newest version first.
+
+        Raises:
+            MismatchError: A lock that is held is damaged.
+        """
+        ...
+
+    def locks(self, service: str) -> Sequence[Lock]:
+        """The locks held of a service, but for damaged ones."""
         ...
 
     def keep(self, lock: Lock, profile: bytes) -> None:

@@ -138,16 +138,17 @@ class Preparation:
 
     def remove(self, service: str, *, known: bool) -> dict[str, Any]:
         """Drop the pins of a service, and every environment and wheel that only it used."""
-        held = self._out.holdings.of(service)
-        if not held and not known:
+        holdings = self._out.holdings
+        if service not in holdings.services() and not known:
             raise ServiceNotFoundError(
                 service, str(self._out.root), "nothing of it is kept here; 'rld ps' lists what runs"
             )
-        self._out.holdings.forget(service)
-        others = [one.lock for name in self._out.holdings.services() for one in self._out.holdings.of(name)]
+        held = holdings.locks(service)
+        holdings.forget(service)
+        others = [lock for name in holdings.services() for lock in holdings.locks(name)]
         # Within the admission, so that nobody is promised what is being removed.
         with self._out.promises.admission() as living:
-            removed = self._out.remains.remove([one.lock for one in held], others, living)
+            removed = self._out.remains.remove(held, others, living)
         return {"service": service, **removed}
 
     # --- what a place may refuse ---------------------------------------------------

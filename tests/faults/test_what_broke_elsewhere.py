@@ -400,3 +400,62 @@ def test_corrupt_bytes_installed_silently(where, scene):
         assert scene.environments.verify(environment)
         file.write_bytes(b"\0" + content)
     scene.expect_heals()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"lock-version = '1.0'\n"], ids=["empty", "no text", "other"]
+)
+def test_a_damaged_pin_is_told_by_its_path_and_can_be_released(content, scene):
+    """No crash leaves one; whoever damaged it may not get rid of a pin unseen."""
+    service_wheel(scene.wheels, "other")
+    _built(scene)
+    with scene.daemon() as host:
+        host.prepare("other")
+    (pin,) = (scene.root / "services" / "echo").rglob("*.toml")
+    pin.write_bytes(content)
+
+    with scene.daemon() as host, pytest.raises(MismatchError, match="'rld release echo' drops it") as told:
+        host.acquire("echo")
+    assert told.value.what == str(pin)
+    with scene.daemon() as host:
+        assert host.release("other")["freed_bytes"] > 0
+        host.release("echo")
+    scene.expect_all_is_well()
+
+
+def test_a_running_service_whose_environment_is_damaged_heals_when_its_worker_is_lost(scene):
+    with scene.daemon() as host:
+        echo = host.acquire("echo")
+        _module(Path(echo.worker["environment"])).write_text("raise ImportError('damaged')\n")
+        with pytest.raises(rldlib.WorkerLostError):
+            echo.kill()
+
+        assert echo.call("echo", value=1, deadline=20) == 1
+    scene.expect_all_is_well()
+
+
+def test_data_that_a_damaged_environment_lost_is_there_again(tmp_path):
+    """It is found by RECORD, before any start could fail."""
+    data = b'{"WA": "6.5"}'
+    code = (
+        "from rldlib.plugin import Service, operation\n\n"
+        "class Echo(Service):\n"
+        "    def start(self, resources):\n"
+        "        self.rates = resources.json('rates')\n"
+        "    @operation\n"
+        "    def echo(self, value):\n"
+        "        return value if self.rates == {'WA': '6.5'} else None\n"
+    )
+    rates = {"name": "rates", "kind": "data", "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    service_wheel(tmp_path / "wheels", code=code, files={"rates.json": data}, resources=[rates])
+    scene = Scene(tmp_path)
+    environment = _built(scene)
+    for damage in ("rates.json", "rld_echo-1.0.dist-info/RECORD"):
+        for content in (None, b"", b"\xff\x00,\n"):
+            path = next(environment.glob("lib/*/site-packages")) / damage
+            path.unlink()
+            if content is not None:
+                path.write_bytes(content)
+
+            scene.expect_next_acquire()
+    scene.expect_all_is_well()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.version import InvalidVersion, Version
 
 from rldlib.adapters.files import REAL, erase, replace_atomically
-from rldlib.errors import StorageError
+from rldlib.errors import MismatchError, StorageError
 from rldlib.values.profile import PROFILE_NAME
 
 if TYPE_CHECKING:
@@ -58,6 +58,16 @@ class Holdings:
         """What is held of a service, the newest version first."""
         found = [Holding(version, profile, lock) for version, profile, lock in self._held(service)]
         return sorted(found, key=lambda holding: holding.version, reverse=True)
+
+    def locks(self, service: str) -> Sequence[Lock]:
+        """The locks held of a service, but for damaged ones: they hold nothing any more."""
+        found = []
+        for path in (self._folder / service).glob(f"*/*{_LOCK_SUFFIX}"):
+            try:
+                found.append(self._lock_at(path))
+            except (MismatchError, FileNotFoundError):
+                continue
+        return found
 
     def keep(self, lock: Lock, profile: bytes) -> None:
         """Pin a lock, and keep the profile it belongs to."""
@@ -107,9 +117,20 @@ class Holdings:
                     yield (
                         Version(version.name),
                         (version / PROFILE_NAME).read_bytes(),
-                        self._read(path.read_text(encoding="utf-8")),
+                        self._lock_at(path),
                     )
                 except FileNotFoundError:
                     continue  # released by another process meanwhile
-                except (InvalidVersion, OSError, UnicodeDecodeError) as exc:
+                except (InvalidVersion, OSError) as exc:
                     raise StorageError(str(path), str(exc)) from exc
+
+    def _lock_at(self, path: Path) -> Lock:
+        try:
+            return self._read(path.read_text(encoding="utf-8"))
+        except (MismatchError, UnicodeDecodeError) as exc:
+            expected, found = (
+                (exc.expected, exc.actual) if isinstance(exc, MismatchError) else ("a lock", "no text")
+            )
+            service = path.parent.parent.name
+            advice = f"It was not used; 'rld release {service}' drops it, and the next start pins anew"
+            raise MismatchError(str(path), expected, found, advice) from exc
