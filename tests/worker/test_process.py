@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 ECHO = """
 import os, sys, threading, time
-from rldlib.plugin import Service, operation
+from rldlib.plugin import Service, operation, progress
 
 
 class Echo(Service):
@@ -80,6 +80,7 @@ class Echo(Service):
 
     @operation
     def wait(self):
+        progress(0)
         time.sleep(60)
 
     @operation
@@ -218,8 +219,7 @@ def test_a_host_that_is_gone_ends_the_worker_after_its_stop_hook(worker):
 def test_a_worker_whose_host_is_gone_ends_within_its_second_whatever_runs(busy, worker):
     worker.host.start()
     worker.host.call(1, busy)
-    if busy == "linger":
-        worker.host.receive(messages.REPLY)
+    worker.host.receive(messages.PROGRESS if busy == "wait" else messages.REPLY)
     worker.host.socket.close()
 
     status, _, _ = worker.ended()
