@@ -16,7 +16,8 @@ KINDS = ("added", "changed", "fixed", "removed", "security")
 MAX_SUMMARY = 600
 
 _FENCE = re.compile(
-    r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=fence) *$", re.MULTILINE | re.DOTALL
+    r"^(?P<indent> *)(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=indent)(?P=fence) *$",
+    re.MULTILINE | re.DOTALL,
 )
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 _FRAGMENT = re.compile(r"^[a-z0-9-]+\.(?P<kind>[a-z]+)\.md$")

@@ -1,4 +1,3 @@
-
 """Writes `profile.schema.json` anew, here and where the build backend carries its copy.
 
 Run it after a change to the fields of a profile: ``python docs/reference/profile_schema.py``.
