@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import threading
+from pathlib import Path
 
 import pytest
 from tests.hostile_wheels import HOSTILE
@@ -55,6 +56,20 @@ def test_a_wheel_is_fetched_once_and_kept_by_its_hash(store, wheel, tmp_path):
 
 def test_an_unknown_wheel_is_none(store):
     assert store.wheel("0" * 64) is None
+
+
+def test_a_wheel_that_is_collected_while_it_is_looked_at_is_none(store, wheel, tmp_path, monkeypatch):
+    path = store.add(wheel, FolderSource())
+    opened = Path.open
+
+    def collected_first(self, *arguments):
+        self.unlink()
+        return opened(self, *arguments)
+
+    monkeypatch.setattr(Path, "open", collected_first)
+
+    assert Store(tmp_path / "root").wheel(wheel.sha256) is None
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

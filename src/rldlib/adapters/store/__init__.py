@@ -142,8 +142,13 @@ class Store:
         mark = found.st_ino, found.st_size, found.st_mtime_ns
         if self._verified.get(path) == mark:
             return path
-        with mapped(path) as data:
-            intact = hashlib.sha256(data).hexdigest() == sha256
+        try:
+            with mapped(path) as data:
+                intact = hashlib.sha256(data).hexdigest() == sha256
+        except StorageError as exc:
+            if isinstance(exc.__cause__, FileNotFoundError):
+                return None  # collected since we looked
+            raise
         if intact:
             self._verified[path] = mark
             return path
