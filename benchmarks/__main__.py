@@ -44,7 +44,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few rounds, to see whether it runs")
     parser.add_argument("--rounds", type=int, help=f"how many; {_ROUNDS} unless it is said")
     parser.add_argument("--folder", type=Path, help="where it works; a temporary folder unless it is said")
+    parser.add_argument(
+        "--page", action="store_true", help="measure nothing: make the page of the last results"
+    )
     options = parser.parse_args()
+    if options.page:
+        PAGE.write_text(page(json.loads(RESULTS.read_text("utf-8"))), encoding="utf-8")
+        return
     rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     call_count = _QUICK_CALLS if options.quick else _CALLS
     pin()

@@ -31,8 +31,8 @@ What rldlib takes beside what people use today, in one run on one machine. `nox 
 - Empty caches: nothing is left of the service. Caches warm: fetched and unpacked, and no environment. Environment there: it ran before.
   Scores, interpreters' answers and skeletons, facts of the host, are kept throughout, as are virtualenv's.
 - With a lock, `uv pip sync` reads the very `pylock.toml` that rldlib wrote; uvx, isolate and virtualenv with pip resolve.
-- rldlib flushes what it keeps to the disk and compares every byte with its hash on the way into an environment; none of the
-  others does either. It copies, they link where they can.
+- rldlib flushes wheels, locks and profiles to the disk before a start is over, looks into every wheel before it is used, and
+  compares every byte with its hash on the way into an environment. It copies, where uv links.
 - Calls are from one thread, unless it is said otherwise; the raw socket sends the same bytes and does nothing with them.
 
 Peers: {peers}.

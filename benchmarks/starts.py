@@ -37,9 +37,10 @@ _LOCKED: dict[tuple[str, str], tuple[str, float]] = {
     ("numpy", THERE): (BARE, 1.2),
 }
 _HOLDS = {
-    EMPTY: "every wheel passes the gate, is flushed to the disk, and is copied and compared with its hash, "
-    "where the peer links; then a worker starts",
-    WARM: "files are copied and compared with their hashes where the peer links them; then a worker starts",
+    EMPTY: "every wheel passes the gate and is flushed; its files are written twice, and compared with their "
+    "hashes, where the peer links them; what is imported is compiled, as at the peer",
+    WARM: "files are copied and compared with their hashes where the peer links them; what is imported is "
+    "compiled again, as at the peer: that alone is more than the target leaves",
     THERE: "a worker is more than its imports: a guard and a spawner are forked, the wire and the hooks imported",
 }
 
