@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rldlib.values.schema import check, convert, plain
+from rldlib.values.plain import plain
+from rldlib.values.schema import check, convert
 from rldlib.worker.schemas import schema
 
 

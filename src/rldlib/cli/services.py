@@ -14,7 +14,7 @@ from rldlib.cli.arguments import read_arguments
 from rldlib.cli.outcome import Outcome, table
 from rldlib.cli.progress import progress
 from rldlib.errors import OperationNotFoundError, ServiceNotFoundError
-from rldlib.values import schema
+from rldlib.values.plain import plain
 from rldlib.values.policy import Policy
 from rldlib.values.request import parse_request
 
@@ -83,7 +83,7 @@ def run_call(options: argparse.Namespace) -> Outcome:
             "service": handle.service,
             "version": handle.version,
             "operation": options.operation,
-            "result": schema.plain(result),
+            "result": plain(result),
             "placement": handle.placement,
             "worker": handle.worker,
             "steps": [*daemon.steps(handle.service), called],
@@ -99,13 +99,13 @@ def _perform(
     return handle.call(name, deadline=deadline, **arguments)
 
 
-def _readable(result: Any, plain: Any) -> str | bytes:
+def _readable(result: Any, shown: Any) -> str | bytes:
     """Documents and what is written as text as they are, everything else as JSON."""
     if isinstance(result, bytes):
         return result
-    if isinstance(plain, str):
-        return plain
-    return json.dumps(plain, indent=2, ensure_ascii=False)
+    if isinstance(shown, str):
+        return shown
+    return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
 def configure_acquire(parser: argparse.ArgumentParser) -> None:

@@ -18,10 +18,11 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from rldlib.values.plain import BASE64
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-_BASE64 = "$base64"
 _EXACT: dict[type, dict[str, str]] = {
     str: {"type": "string"},
     int: {"type": "integer"},
@@ -217,8 +218,8 @@ def convert(schema: Any, plain: Any, path: str = "") -> Any:
     Raises:
         ValueError: Something cannot be read; the text names its path.
     """
-    if isinstance(plain, dict) and plain.keys() == {_BASE64}:
-        return _from_base64(plain[_BASE64], path)
+    if isinstance(plain, dict) and plain.keys() == {BASE64}:
+        return _from_base64(plain[BASE64], path)
     if not isinstance(schema, dict):
         return plain
     if "anyOf" in schema:
@@ -285,48 +286,3 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "duration": _duration,
     "uuid": UUID,
 }
-
-
-def plain(value: Any) -> Any:
-    """The value as JSON has it: what `rld --json` prints.
-
-    Raises:
-        TypeError: JSON has nothing for it.
-    """
-    if value is None or type(value) in {bool, int, float, str}:
-        return value
-    for kinds, write in _WRITERS:
-        if isinstance(value, kinds):
-            return write(value)
-    if _is_instance(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if hasattr(value, "tolist"):  # numpy's arrays and scalars
-        return plain(value.tolist())
-    raise TypeError(f"JSON has nothing for a {type(value).__name__}")
-
-
-def _bytes(value: Any) -> Any:
-    if isinstance(value, memoryview) and (value.format != "B" or value.ndim != 1):
-        return value.tolist()
-    return {_BASE64: base64.b64encode(value).decode("ascii")}
-
-
-def _iso(value: dt.timedelta) -> str:
-    sign, value = ("-", -value) if value < dt.timedelta() else ("", value)
-    seconds = Decimal(value.seconds) + Decimal(value.microseconds) / 1_000_000
-    return f"{sign}P{value.days}DT{seconds.normalize() if value.microseconds else value.seconds}S"
-
-
-# The first that fits: an enumeration may be a str as well.
-_WRITERS: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
-    (Enum, lambda value: plain(value.value)),
-    (dict, lambda value: {str(key): plain(item) for key, item in value.items()}),
-    ((list, tuple), lambda value: [plain(item) for item in value]),
-    ((Decimal, UUID), str),
-    ((dt.date, dt.time), lambda value: value.isoformat()),
-    (dt.timedelta, _iso),
-    (_BYTES, _bytes),
-    (int, int),
-    (float, float),
-    (str, str.__str__),
-)
