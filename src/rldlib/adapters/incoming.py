@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import socket
 import struct
+import time
+
+from rldlib.wire.patience import SPIN_S, Patience
 
 _TIMEVAL = struct.Struct("ll")
 _MICRO = 1_000_000
@@ -16,17 +19,36 @@ class Incoming:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._timeout = 0
+        self._patience = Patience()
         # Made once: to make so large an object for every read costs more than the read.
         self._buffer = memoryview(bytearray(_READ_BYTES))
 
-    def receive(self, seconds: float | None) -> bytes | None:
+    def receive(self, seconds: float | None, *, spin: bool = False) -> bytes | None:
         """What came, waiting at most so long; None where nothing did, empty at the end.
+
+        With `spin`, what comes next may come at once, and nobody else needs the processor.
 
         A worker that passes descriptors passes them to nobody: without room for
         them, the kernel drops them.
         """
+        if spin and (seconds is None or seconds > SPIN_S):
+            return self._soon(seconds)
         self._set_timeout(seconds or 0.0)
         return self._receive(0)
+
+    def _soon(self, seconds: float | None) -> bytes | None:
+        began = time.monotonic()
+        if self._patience.left > 0:
+            until = began + SPIN_S
+            while time.monotonic() < until:
+                came = self._receive(socket.MSG_DONTWAIT)
+                if came is not None:
+                    self._patience.spun(time.monotonic() - began)
+                    return came
+        self._set_timeout(seconds or 0.0)
+        came = self._receive(0)
+        self._patience.slept(time.monotonic() - began)
+        return came
 
     def receive_now(self) -> bytes | None:
         """What has come already; as `receive`."""

@@ -172,7 +172,8 @@ class Line:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 return
-            self._take(self._incoming.receive(left))
+            # Where others wait too, the processor is theirs.
+            self._take(self._incoming.receive(left, spin=self._turns.alone))
 
     def _take(self, data: bytes | None) -> None:
         if data is None:

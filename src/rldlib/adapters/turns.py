@@ -30,6 +30,11 @@ class Turns:
         self._arm = arm
         self._followers: dict[int, WaitingCall] = {}
 
+    @property
+    def alone(self) -> bool:
+        """Whether nobody follows."""
+        return not self._followers
+
     def mine(self) -> bool:
         """Whether this thread leads."""
         return self.leader == get_ident()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from _socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET
+from _socket import CMSG_SPACE, MSG_DONTWAIT, SCM_RIGHTS, SOL_SOCKET
 from array import array
 from collections import deque
 from threading import Condition, Lock
@@ -13,6 +13,7 @@ from time import monotonic
 from rldlib.wire import messages
 from rldlib.wire.codec import decode, encode
 from rldlib.wire.frames import FrameReader, ProtocolError
+from rldlib.wire.patience import SPIN_S, Patience
 from rldlib.wire.segments import Segments
 
 TYPE_CHECKING = False
@@ -38,6 +39,7 @@ class Connection:
         self._reader = FrameReader()
         # Made once: to make so large an object for every read costs more than the read.
         self._buffer = memoryview(bytearray(_READ_BYTES))
+        self._patience = Patience()
         self._descriptors: deque[int] = deque()
         self._segments = Segments(self._more_memory)
         self._announced = Condition(Lock())
@@ -133,10 +135,13 @@ class Connection:
             self.lost = True
 
     def read(self, *, spin: bool = False) -> bool:
-        """Wait for something from the host; False once it is gone. For one thread at a time."""
-        del spin
+        """Wait for something from the host; False once it is gone. For one thread at a time.
+
+        Args:
+            spin: Whether what comes next may come at once.
+        """
         try:
-            size, ancillary, _, _ = self._socket.recvmsg_into([self._buffer], _ANCILLARY_BYTES)
+            size, ancillary, _, _ = self._soon() if spin else self._receive()
         except OSError:
             return False
         for level, kind, payload in ancillary:
@@ -145,7 +150,26 @@ class Connection:
                 self._descriptors.extend(array("i", payload[:whole]))
         if size:
             self._reader.feed(bytes(self._buffer[:size]))
-        return size > 0
+        return bool(size)
+
+    def _receive(self, flags: int = 0) -> Any:
+        return self._socket.recvmsg_into([self._buffer], _ANCILLARY_BYTES, flags)
+
+    def _soon(self) -> Any:
+        """What comes; asked for again and again for a moment, where that has paid."""
+        patience, began = self._patience, monotonic()
+        if patience.left > 0:
+            until = began + SPIN_S
+            while monotonic() < until:
+                try:
+                    came = self._receive(MSG_DONTWAIT)
+                except BlockingIOError:  # nothing yet
+                    continue
+                patience.spun(monotonic() - began)
+                return came
+        came = self._receive()
+        patience.slept(monotonic() - began)
+        return came
 
     def _add_segment(self, segment_id: int, size: int, filler: str) -> None:
         if size == 0:

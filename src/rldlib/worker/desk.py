@@ -144,9 +144,10 @@ class Desk:
         """The next call, as soon as there is one; None at the end."""
         while True:
             if self._queue:
-                # Others take from it too: what is there may be gone.
-                with suppress(IndexError):
+                try:
                     return self._queue.popleft()
+                except IndexError:
+                    continue  # others take from it too
             elif self.ended:
                 return None
             elif self._reading is None or not self._reading.read():
