@@ -34,7 +34,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @initialize()
     def begin(self):
-        self.folder = Path(tempfile.mkdtemp(prefix="rldlib-any-order-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="any-order-", dir=Path(os.environ["HOME"]) / "tmp"))
         self.scene = Scene(self.folder)
         self.host = self.scene.daemon()
         self.handles = []
