@@ -89,7 +89,8 @@ FAMILIES = (
     {"inprocess", "calls", "stream", "io_loop"},  # whoever waits for a call waits alike in both modes
     {
         *("spawner", "spawner_process", "worker", "liveness"),
-        *("channel", "calls", "stream", "line", "turns", "incoming", "outgoing", "io_loop", "memory"),
+        *("channel", "listener", "calls", "stream", "line", "turns", "incoming", "outgoing", "io_loop"),
+        "memory",
     },
 )
 # Lives in the worker and needs nothing but the standard library (pluggy is mounted for hooks alone).

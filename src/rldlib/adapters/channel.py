@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rldlib.adapters.calls import STREAM_CREDIT, CallFuture, FutureCall, StreamCall, WaitingCall
 from rldlib.adapters.line import Line
@@ -22,26 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rldlib.adapters.io_loop import IoLoop
-
-
-class Listener(Protocol):
-    """Who is told what comes from a worker beside the ends of calls. It must not block."""
-
-    def logged(self, level: int, logger: str, text: str) -> None:
-        """The service logged something."""
-        ...
-
-    def progressed(self, operation: str, done: float, total: float | None, text: str) -> None:
-        """A call told how far it is."""
-        ...
-
-    def left_running(self) -> None:
-        """A call was cancelled, and may still run."""
-        ...
-
-    def broken(self) -> None:
-        """The connection is of no more use: the worker must be killed if it lives."""
-        ...
+    from rldlib.adapters.listener import Listener
 
 
 class Channel:
