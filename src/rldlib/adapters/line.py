@@ -151,14 +151,16 @@ class Line:
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            with self._lock:
-                leads = self._turns.claim()
-            if leads:
+            if self._turns.leader is None and self._claims():
                 self._read_for(call, until)
                 self._leave()
             else:
                 self._turns.follow(call, left)
         return True
+
+    def _claims(self) -> bool:
+        with self._lock:
+            return self._turns.claim()
 
     def _leave(self) -> None:
         if self._turns.mine():

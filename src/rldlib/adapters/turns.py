@@ -55,15 +55,14 @@ class Turns:
     def follow(self, call: WaitingCall, seconds: float | None) -> None:
         """Sleep until the call is ready, the lead is free for it, or so many seconds."""
         call.lie_down()
-        with self._lock:
-            if self.leader is None and not self.over:
-                return
-            self._followers[call.id] = call
-        call.sleep(seconds)
+        # Before it looks: who leaves from now on finds it. So it needs no lock, for which all would queue.
+        self._followers[call.id] = call
+        if self.leader is not None or self.over:
+            call.sleep(seconds)
 
     def follow_no_more(self, call: WaitingCall) -> None:
         """It may have been woken to lead, and leaves instead: wake another."""
-        if self._followers.pop(call.id, None) is not None:
+        if self._followers.pop(call.id, None) is not None and self.leader is None:
             with self._lock:
                 self.appoint()
 
@@ -72,7 +71,7 @@ class Turns:
         if self.leader is not None:
             return
         if self._followers:
-            for call in self._followers.values():
+            for call in tuple(self._followers.values()):
                 if not call.ready:
                     call.wake()
                     return
