@@ -175,7 +175,10 @@ def _idle(folder: Path) -> Row:
         pids = [process.pid for process in everything if process.is_running()]
         began, before = time.monotonic(), {pid: _used(pid) for pid in pids}
         time.sleep(_IDLE_S)
-        after, passed = {pid: _used(pid) for pid in pids}, time.monotonic() - began
+        passed = time.monotonic() - began
+        # What an earlier row left to end may have ended meanwhile.
+        pids = [pid for pid in pids if psutil.pid_exists(pid)]
+        after = {pid: _used(pid) for pid in pids}
         spent = {pid: after[pid][0] - before[pid][0] for pid in pids}
         woken = {pid: after[pid][1] - before[pid][1] for pid in pids}
         memory = {pid: _rollup(pid) for pid in pids}
