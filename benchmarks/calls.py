@@ -13,6 +13,7 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latency import measure_rounds
@@ -23,7 +24,6 @@ import rldlib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from starlette.requests import Request
 
@@ -37,11 +37,14 @@ _MESSAGE = {
     "ok": True,
 }
 _MIB = 2**20
+_PLACED = {"together": "on one processor, both", "apart": "on a processor each"}
+_SMALL = ("echo-raw", "echo-http", "threads-16", *(f"echo-{placed}" for placed in _PLACED))
+_ECHO_HOLDS = "Python on both sides, which finds the caches cold after each switch; where they share a processor, two switches"
 
 
 def measure(folder: Path, url: str, rounds: int, calls: int, wanted: Callable[[str], bool]) -> Iterator[Row]:
     """The rows about calls that are wanted."""
-    if any(map(wanted, ("echo-raw", "echo-http", "threads-16", "array-64", "array-1"))):
+    if any(map(wanted, (*_SMALL, "array-64", "array-1"))):
         yield from _with_service(folder, url, rounds, calls, wanted)
     if wanted("table-http"):
         told = measure_rounds(rounds, calls // 4)
@@ -63,7 +66,7 @@ def _with_service(
     with ExitStack() as stack:
         daemon = stack.enter_context(rldlib.LocalDaemon(index_url=url, root=folder / "calls"))
         handle = daemon.acquire(service("numpy"))
-        if wanted("echo-raw") or wanted("echo-http") or wanted("threads-16"):
+        if any(map(wanted, _SMALL)):
             yield from _small(stack, handle, rounds, calls, wanted)
         for mebibytes, target in ((64, 1.5), (1, 3.0)):
             if wanted(f"array-{mebibytes}"):
@@ -74,7 +77,7 @@ def _small(
     stack: ExitStack, handle: rldlib.Handle, rounds: int, calls: int, wanted: Callable[[str], bool]
 ) -> Iterator[Row]:
     payload = json.dumps(_MESSAGE).encode()
-    path = stack.enter_context(_peer("raw"))
+    path, peer = stack.enter_context(_peer("raw"))
     connect = partial(_connected, path)
     raw = stack.enter_context(connect())
     post = stack.enter_context(_http())
@@ -93,13 +96,27 @@ def _small(
         yield Row(
             name="echo-raw", title=f"{title}, against a raw socket", unit="us", samples=samples,
             ours=OURS, against=RAW, target=1.5,
-            holds="the wake-up of a second thread in the worker, and Python on both sides",
+            holds=_ECHO_HOLDS,
         )  # fmt: skip
     if wanted("echo-http"):
         yield Row(
             name="echo-http", title=f"{title}, against requests to uvicorn", unit="us", samples=samples,
             ours=OURS, against=HTTP, target=8.0, more_is_better=True, inverse=True,
         )  # fmt: skip
+    for placed, where in _PLACED.items():
+        if wanted(f"echo-{placed}"):
+            with _placed(placed, (handle.worker or {})["pid"], peer):
+                yield Row(
+                    name=f"echo-{placed}", title=f"{title}, {where}, against a raw socket", unit="us",
+                    samples=in_turns(
+                        {
+                            OURS: lambda: _p50(lambda: handle.call("echo", value=_MESSAGE), calls),
+                            RAW: lambda: _p50(lambda: _ping(raw, payload), calls),
+                        },
+                        rounds,
+                    ),
+                    ours=OURS, against=RAW, target=1.5, holds=_ECHO_HOLDS,
+                )  # fmt: skip
     if wanted("threads-16"):
         sockets = [stack.enter_context(connect()) for _ in range(_THREADS)]
         yield Row(
@@ -117,8 +134,28 @@ def _small(
             against=RAW,
             target=0.6,
             more_is_better=True,
-            holds="both sides are Python: one thread of each interpreter runs at a time",
+            holds="both sides are Python: one thread of each interpreter runs at a time, and all wait for the one that sends",
         )
+
+
+@contextmanager
+def _placed(placed: str, *peers: int) -> Iterator[None]:
+    """Hold this process to its first processor, and the others to the same one or to the next."""
+    allowed = os.sched_getaffinity(0)
+    first, *others = sorted(allowed)
+    place = {"together": first, "apart": (others or [first])[0]}[placed]
+    try:
+        for process, processors in ((os.getpid(), {first}), *((peer, {place}) for peer in peers)):
+            _hold(process, processors)
+        yield
+    finally:
+        for process in (os.getpid(), *peers):
+            _hold(process, allowed)
+
+
+def _hold(process: int, processors: set[int]) -> None:
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), processors)
 
 
 def _array(handle: rldlib.Handle, mebibytes: int, target: float, rounds: int) -> Row:
@@ -189,7 +226,7 @@ def _throughput(calls: list[Callable[[], Any]]) -> float:
 
 @contextmanager
 def _peer(kind: str) -> Iterator[Any]:
-    """A server in a process of its own; for ``raw`` the path of its socket, for ``http`` its port."""
+    """A server in a process of its own: the address of its socket, and its number."""
     family = socket.AF_UNIX if kind == "raw" else socket.AF_INET
     with socket.socket(family) as listening:
         listening.bind(f"\0rldlib-bench-{os.getpid()}" if kind == "raw" else ("127.0.0.1", 0))
@@ -198,7 +235,7 @@ def _peer(kind: str) -> Iterator[Any]:
         command = [sys.executable, __file__, kind, str(listening.fileno())]
         server = subprocess.Popen(command, pass_fds=[listening.fileno()])
     try:
-        yield address
+        yield address, server.pid
     finally:
         server.terminate()
         server.wait()
@@ -220,7 +257,7 @@ def _ping(sock: socket.socket, payload: bytes) -> None:
 def _http() -> Iterator[Callable[[], Any]]:
     import requests
 
-    with _peer("http") as address, requests.Session() as session:
+    with _peer("http") as (address, _), requests.Session() as session:
         session.trust_env = False
         url = f"http://127.0.0.1:{address[1]}/echo"
         yield lambda: session.post(url, json=_MESSAGE, timeout=30).json()
