@@ -22,6 +22,7 @@ from packaging.version import Version
 
 from rldlib.errors import MismatchError
 from rldlib.values.lock import Lock, LockedWheel
+from rldlib.values.markers import READING
 from rldlib.values.project_page import is_sha256
 
 if TYPE_CHECKING:
@@ -41,16 +42,18 @@ def write(lock: Lock) -> str:
     """The lock as the text of a ``pylock.toml``."""
     import tomli_w
 
-    pylock = Pylock(
-        lock_version=Version("1.0"),
-        environments=_environments(lock.interpreter),
-        requires_python=_requires_python(lock.interpreter),
-        created_by=_TOOL,
-        packages=[_package(wheel) for wheel in lock.wheels],
-        tool={_TOOL: {name: getattr(lock, name) for name in _FACTS}},
-    )
-    pylock.validate()
-    return tomli_w.dumps(dict(pylock.to_dict()))
+    with READING:
+        pylock = Pylock(
+            lock_version=Version("1.0"),
+            environments=_environments(lock.interpreter),
+            requires_python=_requires_python(lock.interpreter),
+            created_by=_TOOL,
+            packages=[_package(wheel) for wheel in lock.wheels],
+            tool={_TOOL: {name: getattr(lock, name) for name in _FACTS}},
+        )
+        pylock.validate()
+        document = dict(pylock.to_dict())
+    return tomli_w.dumps(document)
 
 
 def read(text: str, *, source: str = "pylock.toml") -> Lock:
@@ -67,7 +70,8 @@ def read(text: str, *, source: str = "pylock.toml") -> Lock:
         raise _refused(source, f"{len(text):,} characters; at most {_MAX_BYTES:,} are read")
     try:
         document = tomllib.loads(text)
-        pylock = Pylock.from_dict(document)
+        with READING:
+            pylock = Pylock.from_dict(document)
         wheels = tuple(_locked(pylock))
     except RecursionError as exc:
         raise _refused(source, "it is nested too deeply") from exc

@@ -11,6 +11,8 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from rldlib.values.markers import READING
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
@@ -66,11 +68,13 @@ def parse_metadata(data: bytes) -> Metadata:
     if len(lines) > _MAX_REQUIREMENTS:
         raise MalformedMetadataError(f"{len(lines):,} requirements; at most {_MAX_REQUIREMENTS:,} are read")
     try:
+        with READING:
+            requires = tuple(Requirement(line) for line in lines)
         return Metadata(
             name=canonicalize_name(_header(message.get("Name"), "Name")),
             version=Version(_header(message.get("Version"), "Version")),
             requires_python=_requires_python(message.get("Requires-Python")),
-            requires=tuple(Requirement(line) for line in lines),
+            requires=requires,
             extras=frozenset(
                 canonicalize_name(str(extra)) for extra in message.get_all("Provides-Extra", [])
             ),
