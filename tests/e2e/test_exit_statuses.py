@@ -171,31 +171,36 @@ def test_7_a_worker_that_never_gets_ready(wheels, tmp_path):
     assert error["type"] == "WorkerStartError"
 
 
-def test_130_an_interruption_ends_the_command_and_its_worker(wheels, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "rldlib",
-        "call",
-        "echo",
-        "breed_and_wait",
-        "--wheels",
-        str(wheels),
-        "--root",
-        str(tmp_path / "root"),
-    ]
-    code = "from rldlib.plugin import Service, operation\nimport os, time\n\nclass Echo(Service):\n    @operation\n    def breed_and_wait(self):\n        open(os.environ['HOME'] + '/interrupted-pid', 'w').write(str(os.getpid()))\n        time.sleep(600)\n"
-    service_wheel(wheels, "echo", "1.1", code)
-    home = tmp_path / "home"
-    home.mkdir()
-    os.mkfifo(home / "interrupted-pid")
-    process = subprocess.Popen(
-        command, env={**os.environ, "HOME": str(home)}, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    pid = int((home / "interrupted-pid").read_text())
+# Whoever starts the tests in the background has SIGINT ignored; a user at a terminal has not.
+_AT_A_TERMINAL = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from rldlib.cli.main import main; sys.exit(main())"
+)
+_WAITING = """
+import os, time
+from rldlib.plugin import Service, operation
 
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+
+class Echo(Service):
+    @operation
+    def wait(self):
+        with open(os.environ["HOME"] + "/worker", "w") as told:
+            told.write(str(os.getpid()))
+        time.sleep(600)
+"""
+
+
+def test_130_an_interruption_ends_the_command_and_its_worker(tmp_path):
+    service_wheel(tmp_path / "wheels", code=_WAITING)
+    os.mkfifo(tmp_path / "worker")
+    command = [sys.executable, "-c", _AT_A_TERMINAL, "call", "echo", "wait"]
+    command += ["--wheels", str(tmp_path / "wheels"), "--root", str(tmp_path / "root")]
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        pid = int((tmp_path / "worker").read_text())
+
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
 
     assert process.returncode == 130
     assert b"interrupted" in stderr

@@ -186,10 +186,11 @@ def test_a_workers_output_goes_to_its_log(tmp_path):
 
 def test_the_hosts_signals_are_not_the_workers(tmp_path):
     """Ctrl-C in a terminal reaches the foreground group: workers are not in it."""
+    handler = signal.getsignal(signal.SIGINT)
     service_wheel(tmp_path / "wheels")
     with rldlib.LocalDaemon(wheels=tmp_path / "wheels", root=tmp_path / "root") as daemon:
         pid = daemon.acquire("echo").worker["pid"]
 
         assert os.getpgid(pid) != os.getpgid(0)
         assert os.getsid(pid) != os.getsid(0)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
