@@ -126,8 +126,12 @@ class Journal:
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=_BUSY_S)
-        # Losing the last decision in a power cut harms nobody; a fsync per start would.
-        database.execute("PRAGMA synchronous = OFF")
+        try:
+            # Losing the last decision in a power cut harms nobody; a fsync per start would.
+            database.execute("PRAGMA synchronous = OFF")
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
 
     # --- a damaged one ---------------------------------------------------------------
