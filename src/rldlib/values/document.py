@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import keyword
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rldlib.errors import ProfileError
+from rldlib.values.foreign import MalformedDocumentError, load
 from rldlib.values.operations import RESERVED, RESERVED_ARGUMENT
 from rldlib.values.profile import MAX_PROFILE_BYTES, RESOURCE_KINDS, SCHEMA_VERSION, ResourceProfile
-from rldlib.values.records import MAX_DEPTH, Pairs, Record
-from rldlib.values.shapes import Oddity, shown, within
+from rldlib.values.records import Record
+from rldlib.values.shapes import shown, within
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 # Enough to mend a document by; a hostile one does not fill the screen.
 MAX_FAULTS = 50
-# Longer than any number within bounds; int() of a long one costs its square.
-_MAX_DIGITS = 40
-
 _PROFILE = Record(ResourceProfile)
-# Strings whole (also one that never ends), so that brackets in them do not count.
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def parse_profile(data: bytes, *, source: str, kinds: Collection[str] = ()) -> ResourceProfile:
@@ -105,42 +100,10 @@ def json_schema() -> dict[str, Any]:
 
 
 def _loaded(data: bytes, source: str) -> object:
-    if len(data) > MAX_PROFILE_BYTES:
-        raise ProfileError(source, [f"document: over {MAX_PROFILE_BYTES:,} bytes"])
     try:
-        text = data.decode()
-        if _depth(text) > MAX_DEPTH:
-            raise ProfileError(source, [f"document: nested deeper than {MAX_DEPTH}"])
-        return json.loads(
-            text,
-            object_pairs_hook=_pairs,
-            parse_constant=Oddity,
-            parse_int=lambda digits: int(digits) if len(digits) <= _MAX_DIGITS else Oddity(digits),
-        )
-    except UnicodeDecodeError as exc:
-        raise ProfileError(source, [f"document: is no UTF-8: {exc.reason} at byte {exc.start}"]) from exc
-    except json.JSONDecodeError as exc:
-        told = f"document: is no JSON: {exc.msg} at line {exc.lineno} column {exc.colno}"
-        raise ProfileError(source, [told]) from exc
-
-
-def _depth(text: str) -> int:
-    deepest = depth = 0
-    for match in _BRACKETS.finditer(text):
-        if match[0] in "[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif match[0] in "]}":
-            depth -= 1
-    return deepest
-
-
-def _pairs(pairs: Sequence[tuple[str, Any]]) -> Pairs:
-    found = Pairs(pairs)
-    if len(found) < len(pairs):
-        times = Counter(name for name, _ in pairs)
-        found.twice = tuple(name for name, count in times.items() if count > 1)
-    return found
+        return load(data, max_bytes=MAX_PROFILE_BYTES)
+    except MalformedDocumentError as exc:
+        raise ProfileError(source, exc.faults) from exc
 
 
 # --- rules across fields, on the data as read: a fault elsewhere hides none of them

@@ -43,7 +43,7 @@ _MAX_RCU_MS = 10**15
 
 _BYTES = shaped(Whole(0, MAX_BYTES))
 _WORK = shaped(Number(0, _MAX_RCU_MS))
-_SERVICE = Text(
+SERVICE = Text(
     MAX_NAME_LENGTH,
     "[a-z0-9]+(?:-[a-z0-9]+)*",
     "a name of lower-case letters, digits and single hyphens",
@@ -52,12 +52,12 @@ _SERVICE = Text(
 _OPERATION = Text(
     64, "[A-Za-z][A-Za-z0-9_]*", "a name of ASCII letters, digits and _, a letter first", least=1
 )
-_SHA256 = Text(64, "[0-9a-f]{64}", "a SHA-256 digest of 64 lower-case hexadecimal digits", least=1)
+SHA256 = Text(64, "[0-9a-f]{64}", "a SHA-256 digest of 64 lower-case hexadecimal digits", least=1)
 _FUNCTION = Text(64, "[A-Za-z0-9][A-Za-z0-9_.:+-]*", "a name of letters, digits and _.:+-", least=1)
 _RESOURCE = Text(128, "[A-Za-z0-9][A-Za-z0-9_.-]*", "a name of letters, digits and _.-", least=1)
 _KIND = Text(64, "[a-z][a-z0-9-]*", "a name of lower-case letters, digits and hyphens", least=1)
 _STEP = r"(?!\.\.?(?:/|$))[^\x00-\x20/\\\x7f-\x9f\ud800-\udfff]+"
-_TARGET = Text(512, f"{_STEP}(?:/{_STEP})*", "a relative name without '..'", least=1)
+TARGET = Text(512, f"{_STEP}(?:/{_STEP})*", "a relative name without '..'", least=1)
 _LABEL = "[A-Za-z0-9!#$&^_.+-]+"
 _MEDIA_TYPE = Text(127, f"{_LABEL}/{_LABEL}(?:; ?{_LABEL}={_LABEL})*", "a media type like text/csv", least=1)
 _ENDPOINT = Text(260, r"(?:[A-Za-z0-9.*_-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}", "HOST:PORT", least=1)
@@ -161,10 +161,10 @@ class Resource:
 
     name: str = field(metadata=shaped(_RESOURCE))
     kind: str = field(metadata=shaped(_KIND))
-    sha256: str | None = field(default=None, metadata=shaped(Maybe(_SHA256), when_set=True))
+    sha256: str | None = field(default=None, metadata=shaped(Maybe(SHA256), when_set=True))
     size: int | None = field(default=None, metadata=shaped(Maybe(Whole(0, MAX_BYTES)), when_set=True))
-    authority: str | None = field(default=None, metadata=shaped(Maybe(_SHA256), when_set=True))
-    target: str | None = field(default=None, metadata=shaped(Maybe(_TARGET), when_set=True))
+    authority: str | None = field(default=None, metadata=shaped(Maybe(SHA256), when_set=True))
+    target: str | None = field(default=None, metadata=shaped(Maybe(TARGET), when_set=True))
     policy: UpdatePolicy = field(default="any", metadata=_one_of(UpdatePolicy) | {"when_set": True})
     use: str = field(default="", metadata=shaped(Text(2000)))
     requires: tuple[str, ...] = field(default=(), metadata=shaped(Many(_RESOURCE, 64, unique=True)))
@@ -237,7 +237,7 @@ class HostSettings:
 class ResourceProfile:
     """What one version of a service consists of, needs, and how it is used."""
 
-    service: str = field(metadata=shaped(_SERVICE))
+    service: str = field(metadata=shaped(SERVICE))
     version: str = field(metadata=shaped(Published(64)))
     summary: str = field(default="", metadata=shaped(Text(512)))
     operations: Mapping[str, OperationProfile] = field(
