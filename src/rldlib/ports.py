@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rldlib.values.request import ServiceRequest
     from rldlib.values.room import Room
     from rldlib.values.start import StartOrder
+    from rldlib.values.support import Acknowledgement
     from rldlib.values.wheel import WheelFile
 
 
@@ -262,6 +263,39 @@ class Journal(Protocol):
 
     def forget(self, service: str) -> None:
         """Drop what was recorded for a service."""
+        ...
+
+
+class Identity(Protocol):
+    """Who a domain is. It belongs to its root, whatever the address. Raises `StorageError`."""
+
+    @property
+    def domain(self) -> str:
+        """What the domain is told by: the SHA-256 of its public key, in hex."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Its public key (Ed25519, raw), in base64."""
+        ...
+
+    def sign(self, data: bytes) -> str:
+        """Its signature over `data`, in base64."""
+        ...
+
+
+class Ledger(Protocol):
+    """Who holds what of this responder. Raises `StorageError`."""
+
+    def record(self, domain: str, said: Acknowledgement) -> None:
+        """Take what a domain said; repeated, late or out of order it makes one row, of the newest."""
+        ...
+
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """A row for each domain, service and version, as `rld ledger --json` tells them.
+
+        ``{"domain", "service", "version", "profile_digest", "resources", "acknowledged_at", "released_at"}``.
+        """
         ...
 
 

@@ -22,8 +22,14 @@ _BESIDE: Final = re.compile(r"\.[0-9a-f]{16}\.tmp\Z")
 _ATTEMPTS: Final = 8
 
 
-def replace_atomically(path: Path, data: bytes, *, files: FileSystem = REAL) -> None:
+def replace_atomically(path: Path, data: bytes, *, mode: int = 0o666, files: FileSystem = REAL) -> None:
     """Give a file new content: whoever reads sees the old or the new, never a part.
+
+    Args:
+        path: The file; its folder is made where it is missing.
+        data: All of its new content.
+        mode: Who may read and write it, as far as the process's mask allows.
+        files: The file system.
 
     Raises:
         StorageError: It could not be written; the old content is untouched.
@@ -32,7 +38,7 @@ def replace_atomically(path: Path, data: bytes, *, files: FileSystem = REAL) -> 
         path.parent.mkdir(parents=True, exist_ok=True)
         for left in reversed(range(_ATTEMPTS)):
             try:
-                _replace(str(path), data, files)
+                _replace(str(path), data, mode, files)
                 break
             except FileNotFoundError:
                 if not left:
@@ -41,9 +47,9 @@ def replace_atomically(path: Path, data: bytes, *, files: FileSystem = REAL) -> 
     sweep(path.parent, path.name, files=files)
 
 
-def _replace(path: str, data: bytes, files: FileSystem) -> None:
+def _replace(path: str, data: bytes, mode: int, files: FileSystem) -> None:
     beside = f"{path}.{os.urandom(8).hex()}.tmp"
-    fd = files.create(beside)
+    fd = files.create(beside, mode)
     try:
         # Held until it has its name: so others tell it from what a killed process left.
         files.lock(fd)
