@@ -13,7 +13,14 @@ from rldlib.reporter import Reporter
 from rldlib.values.policy import Policy
 
 if TYPE_CHECKING:
-    from rldlib.ports import Source
+    from collections.abc import Sequence
+    from typing import Any
+
+    from rldlib.ports import Source, Workers
+    from rldlib.values.interpreter import Interpreter
+    from rldlib.values.lock import Lock
+    from rldlib.values.promise import Promise
+    from rldlib.values.wheel import WheelFile
 
 # By then the worker runs, which is what somebody waits for.
 _FLUSH_AFTER_S = 5.0
@@ -90,10 +97,15 @@ def source(
     return None
 
 
-def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Reporter) -> Outside:
-    """Every port of a daemon, filled with its real adapter."""
-    from rldlib.adapters import pylock
-    from rldlib.adapters.collection import Remains
+def outside(
+    *,
+    source: Source | None,
+    root: Path,
+    policy: Policy,
+    reporter: Reporter,
+    workers: Workers | None = None,
+) -> Outside:
+    """Every port of a daemon, filled with its real adapter; `workers` where they were made before."""
     from rldlib.adapters.environments import Environments
     from rldlib.adapters.holdings import Holdings
     from rldlib.adapters.host_directory import host_directory
@@ -103,10 +115,8 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
     from rldlib.adapters.placing import Placing
     from rldlib.adapters.probe import Probe
     from rldlib.adapters.promises import Promises
-    from rldlib.adapters.resolving import Resolving
     from rldlib.adapters.scores import Scores
     from rldlib.adapters.spawner import WorkerHost
-    from rldlib.adapters.stamping import read_profile
     from rldlib.adapters.store import Store
 
     host = host_directory()
@@ -114,18 +124,68 @@ def outside(*, source: Source | None, root: Path, policy: Policy, reporter: Repo
         root=root,
         source=source,
         interpreters=Interpreters(host),
-        resolver=Resolving(policy, reporter),
+        resolver=_Resolver(policy, reporter),
         store=Store(root, reporter=reporter, allow=policy.gate_allow),
         environments=Environments(root, host, flush_after_s=_FLUSH_AFTER_S),
-        holdings=Holdings(root, read=pylock.read, write=pylock.write),
+        holdings=Holdings(root, read=_read_lock, write=_write_lock),
         probe=Probe(host, policy, Scores(host)),
         promises=Promises(host),
         placing=Placing(),
-        remains=Remains(root),
-        workers=WorkerHost(),
+        remains=_Remains(root),
+        workers=workers or WorkerHost(),
         host_process=InProcess(reporter),
         journal=Journal(root),
-        read_profile=read_profile,
+        read_profile=_read_profile,
         policy=policy,
         reporter=reporter,
     )
+
+
+# --- what a start with everything there does not need, and does not import ------------
+
+
+class _Resolver:
+    """See `rldlib.ports.Resolver`; imported with the first lock that must be made."""
+
+    def __init__(self, policy: Policy, reporter: Reporter) -> None:
+        self._policy = policy
+        self._reporter = reporter
+
+    def lock(self, service: str, carrier: WheelFile, interpreter: Interpreter, source: Source) -> Lock:
+        """See `rldlib.ports.Resolver.lock`."""
+        from rldlib.adapters.resolving import Resolving
+
+        return Resolving(self._policy, self._reporter).lock(service, carrier, interpreter, source)
+
+
+class _Remains:
+    """See `rldlib.ports.Remains`; imported with the first release."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def remove(
+        self, locks: Sequence[Lock], others: Sequence[Lock], promises: Sequence[Promise]
+    ) -> dict[str, Any]:
+        """See `rldlib.ports.Remains.remove`."""
+        from rldlib.adapters.collection import Remains
+
+        return Remains(self._root).remove(locks, others, promises)
+
+
+def _read_lock(text: str) -> Lock:
+    from rldlib.adapters import pylock
+
+    return pylock.read(text)
+
+
+def _write_lock(lock: Lock) -> str:
+    from rldlib.adapters import pylock
+
+    return pylock.write(lock)
+
+
+def _read_profile(wheel: Path) -> bytes | None:
+    from rldlib.adapters.stamping import read_profile
+
+    return read_profile(wheel)

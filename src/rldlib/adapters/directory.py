@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from packaging.utils import InvalidWheelFilename, canonicalize_name
 
 from rldlib.errors import IntegrityError, ServiceNotFoundError, SourceUnavailableError, WheelRefusedError
-from rldlib.values.project_page import is_sha256
+from rldlib.values.digest import is_sha256
 from rldlib.values.remote_wheel import WheelParts, read_prefix, read_wheel
 from rldlib.values.wheel import wheel_file
 

@@ -1,7 +1,8 @@
 """What a root holds of each service between processes: its profile and its locks.
 
 ``services/NAME/VERSION/rldlib.json`` is the profile as it came, and
-``services/NAME/VERSION/KIND.pylock.toml`` the lock for one kind of interpreter.
+``services/NAME/VERSION/KIND.pylock.toml`` the lock for one kind of interpreter,
+beside which ``KIND.pylock.brief`` says the same in a form that is read at once.
 A lock is the pin of what its source gave the first time: it stays until the
 service is released, also where its environment was collected.
 """
@@ -9,6 +10,7 @@ service is released, also where its environment was collected.
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from rldlib.adapters.files import REAL, erase, replace_atomically
 from rldlib.errors import MismatchError, StorageError
+from rldlib.values.lock_text import brief, read_brief
 from rldlib.values.profile import PROFILE_NAME
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from rldlib.values.lock import Lock
 
 _LOCK_SUFFIX = ".pylock.toml"
+_BRIEF_SUFFIX = ".brief"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ class Holdings:
             raise StorageError(str(folder), str(exc)) from exc
         # The lock last: a profile without one is no holding yet.
         replace_atomically(folder / PROFILE_NAME, profile, files=self._files)
-        replace_atomically(self.lock_path(lock), self._write(lock).encode(), files=self._files)
+        path, standard = self.lock_path(lock), self._write(lock).encode()
+        replace_atomically(path, standard, files=self._files)
+        _keep_brief(path.with_suffix(_BRIEF_SUFFIX), brief(lock, standard))
 
     def text(self, lock: Lock) -> str:
         """A lock as pylock.toml."""
@@ -126,7 +132,7 @@ class Holdings:
 
     def _lock_at(self, path: Path) -> Lock:
         try:
-            return self._read(path.read_text(encoding="utf-8"))
+            return self._lock_of(path, path.read_bytes())
         except (MismatchError, UnicodeDecodeError) as exc:
             expected, found = (
                 (exc.expected, exc.actual) if isinstance(exc, MismatchError) else ("a lock", "no text")
@@ -134,3 +140,20 @@ class Holdings:
             service = path.parent.parent.name
             advice = f"It was not used; 'rld release {service}' drops it, and the next start pins anew"
             raise MismatchError(str(path), expected, found, advice) from exc
+
+    def _lock_of(self, path: Path, standard: bytes) -> Lock:
+        beside = path.with_suffix(_BRIEF_SUFFIX)
+        # Whatever is wrong with it, the standard file says the same.
+        with suppress(OSError):
+            lock = read_brief(beside.read_bytes(), standard)
+            if lock is not None:
+                return lock
+        lock = self._read(standard.decode())
+        _keep_brief(beside, brief(lock, standard))
+        return lock
+
+
+def _keep_brief(path: Path, data: bytes) -> None:
+    """Neither replaced nor flushed: a part of it is known as such, and the next reader makes it again."""
+    with suppress(OSError):
+        path.write_bytes(data)

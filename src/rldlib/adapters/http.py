@@ -7,24 +7,25 @@ Neither credentials nor queries, which may hold some, reach a message.
 from __future__ import annotations
 
 import contextlib
-import io
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import requests
-
 from rldlib.adapters import http_reading as reading
-from rldlib.adapters.http_faults import BROKEN, may_be_repeated, reason_of
-from rldlib.adapters.http_sockets import Counter, Deadline, TimedAdapter, session_of
 from rldlib.errors import SourceUnavailableError, UsageError
 from rldlib.reporter import Reporter
 from rldlib.values.address import DEFAULT_PORTS, Origin, bare, is_loopback, origin_of, told_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from typing import Any
+
+    import requests
+
+    from rldlib.adapters.http_sockets import Sessions
 
 _T = TypeVar("_T")
 
@@ -59,14 +60,13 @@ class Http:
         self._insecure = insecure
         self._stall_s = stall_s
         self._logins: dict[Origin, tuple[str, str]] = {}
-        self._counter = Counter()
-        self._bulk = session_of(TimedAdapter(self._counter))
-        self._peek = session_of(TimedAdapter(self._counter, [_PEEK_WINDOW]))
+        self._opened: Sessions | None = None
+        self._opening = threading.Lock()
 
     @property
     def received_bytes(self) -> int:
         """What came in over all connections so far: heads and bodies, decrypted."""
-        return self._counter.value
+        return self._opened.counter.value if self._opened is not None else 0
 
     def __enter__(self) -> Self:
         return self
@@ -76,8 +76,9 @@ class Http:
 
     def close(self) -> None:
         """Close every kept connection."""
-        self._bulk.close()
-        self._peek.close()
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
 
     def login(self, url: str) -> str:
         """Keep the credentials in ``url`` for its origin, and return it without them.
@@ -124,7 +125,7 @@ class Http:
         """
         asked = {**({"Accept": accept} if accept else {}), **(headers or {})}
         return self._retried(
-            url, lambda until: self._whole(self._bulk, url, asked, until, max_bytes, stay=stay), deadline_s
+            url, lambda until: self._whole(url, asked, until, max_bytes, stay=stay), deadline_s
         )
 
     def range(self, url: str, start: int, length: int, *, deadline_s: float = 30) -> reading.Response:
@@ -156,7 +157,7 @@ class Http:
         """
         return self._retried(
             url,
-            lambda until: self._whole(self._bulk, url, {}, until, _CHUNK_BYTES, method="HEAD"),
+            lambda until: self._whole(url, {}, until, _CHUNK_BYTES, method="HEAD"),
             deadline_s,
         )
 
@@ -170,12 +171,29 @@ class Http:
             SourceUnavailableError: It did not come whole within the bounds.
                 What was written so far stays written.
         """
-        download = _Download(self, url, into, max_bytes)
+        from rldlib.adapters.http_download import Download
+
+        def exchange(headers: Mapping[str, str], until: float) -> AbstractContextManager[requests.Response]:
+            return self._exchange(self.sessions.bulk, "GET", url, headers, until)
+
+        download = Download(exchange, self._reporter, url, into, max_bytes)
         return self._retried(url, download.attempt, deadline_s)
 
     # --- one exchange --------------------------------------------------------
 
+    @property
+    def sessions(self) -> Sessions:
+        """The connections, with the first request: requests takes longer to import than a warm start has."""
+        with self._opening:
+            if self._opened is None:
+                from rldlib.adapters.http_sockets import Sessions
+
+                self._opened = Sessions([_PEEK_WINDOW])
+            return self._opened
+
     def _retried(self, url: str, attempt: Callable[[float], _T], deadline_s: float) -> _T:
+        from rldlib.adapters.http_faults import BROKEN, may_be_repeated, reason_of
+
         until = time.monotonic() + deadline_s
         for left in range(_RETRIES, -1, -1):
             try:
@@ -189,7 +207,6 @@ class Http:
 
     def _whole(
         self,
-        session: requests.Session,
         url: str,
         headers: Mapping[str, str],
         until: float,
@@ -198,13 +215,13 @@ class Http:
         *,
         stay: bool = False,
     ) -> reading.Response:
-        with self._exchange(session, method, url, headers, until, stay=stay) as response:
+        with self._exchange(self.sessions.bulk, method, url, headers, until, stay=stay) as response:
             body = bytearray()
             reading.read_body(response, body.extend, max_bytes, told_url(url))
             return reading.answer_of(response, bytes(body))
 
     def _piece(self, url: str, headers: Mapping[str, str], until: float, length: int) -> reading.Response:
-        with self._exchange(self._peek, "GET", url, headers, until) as response:
+        with self._exchange(self.sessions.peek, "GET", url, headers, until) as response:
             body = bytearray()
             for chunk in reading.body_chunks(response, length):
                 body += chunk
@@ -242,6 +259,8 @@ class Http:
     def _send(
         self, session: requests.Session, method: str, url: str, headers: Mapping[str, str], until: float
     ) -> requests.Response:
+        from rldlib.adapters.http_sockets import Deadline, request_of
+
         parts = reading.split_url(url)
         if not self._is_allowed(parts):
             raise SourceUnavailableError(
@@ -249,12 +268,8 @@ class Http:
             )
         # A credential in a page's link is that page's, not the user's: it is not sent.
         address = bare(parts)
-        request = requests.Request(
-            method,
-            address,
-            headers={"Accept-Encoding": "identity", **headers},
-            auth=self._logins.get(origin_of(parts)),
-        )
+        asked = {"Accept-Encoding": "identity", **headers}
+        request = request_of(method, address, asked, self._logins.get(origin_of(parts)))
         prepared = session.prepare_request(request)
         settings: Any = session.merge_environment_settings(address, {}, True, None, None)  # noqa: FBT003 - requests' order
         if is_loopback(parts.hostname or ""):
@@ -270,50 +285,3 @@ class Http:
         return parts.scheme == "https" or (
             parts.scheme == "http" and (self._insecure or is_loopback(parts.hostname or ""))
         )
-
-
-class _Download:
-    """One file on its way, over as many connections as it takes."""
-
-    def __init__(self, http: Http, url: str, into: BinaryIO, max_bytes: int) -> None:
-        self._http = http
-        self._url = url
-        self._into = into
-        self._max_bytes = max_bytes
-        self._done = 0
-        self._validator: str | None = None
-
-    def attempt(self, until: float) -> int | None:
-        headers = {}
-        if self._done and self._validator:
-            headers = {"Range": f"bytes={self._done}-", "If-Range": self._validator}
-        with self._http._exchange(self._http._bulk, "GET", self._url, headers, until) as response:  # noqa: SLF001
-            if response.status_code in {404, 410}:
-                return None
-            if response.status_code not in {200, 206}:
-                raise SourceUnavailableError(told_url(self._url), f"status {response.status_code}")
-            if response.status_code == 200 or not reading.continues(response, self._done):
-                self._restart(response)
-            total = reading.length_of(response)
-            for chunk in reading.body_chunks(response, _CHUNK_BYTES):
-                self._done += len(chunk)
-                if self._done > self._max_bytes:
-                    raise reading.over(told_url(self._url), self._max_bytes)
-                self._into.write(chunk)
-                self._http._reporter.bytes_fetched(told_url(self._url), self._done, total)  # noqa: SLF001
-        return self._done
-
-    def _restart(self, response: requests.Response) -> None:
-        if response.status_code == 206:
-            raise SourceUnavailableError(
-                told_url(self._url), f"it sent another part than from byte {self._done:,} on"
-            )
-        if self._done:
-            self._into.seek(-self._done, io.SEEK_CUR)
-            self._into.truncate()
-            self._done = 0
-        etag = response.headers.get("ETag", "")
-        self._validator = None if etag.startswith("W/") else etag or response.headers.get("Last-Modified")
-        length = reading.length_of(response)
-        if length is not None and length > self._max_bytes:
-            raise reading.over(told_url(self._url), self._max_bytes, length)

@@ -16,6 +16,7 @@ import urllib3.connectionpool
 from requests.adapters import HTTPAdapter
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
 _CONNECTIONS = 16
@@ -125,7 +126,37 @@ class TimedAdapter(HTTPAdapter):
         return manager
 
 
-def session_of(adapter: HTTPAdapter) -> requests.Session:
+class Sessions:
+    """The connections of one client: for bodies that are read whole, and for first bytes.
+
+    Args:
+        peek: Options of the sockets that first bytes come from.
+
+    Attributes:
+        counter: What came in over all of them.
+        bulk: For whole bodies.
+        peek: For first bytes.
+    """
+
+    def __init__(self, peek: list[tuple[int, int, int]]) -> None:
+        self.counter = Counter()
+        self.bulk = _session_of(TimedAdapter(self.counter))
+        self.peek = _session_of(TimedAdapter(self.counter, peek))
+
+    def close(self) -> None:
+        """Close every kept connection."""
+        self.bulk.close()
+        self.peek.close()
+
+
+def request_of(
+    method: str, url: str, headers: Mapping[str, str], auth: tuple[str, str] | None
+) -> requests.Request:
+    """A request; it belongs to no session yet."""
+    return requests.Request(method, url, headers=dict(headers), auth=auth)
+
+
+def _session_of(adapter: HTTPAdapter) -> requests.Session:
     """A session on these connections."""
     session = requests.Session()
     session.mount("https://", adapter)

@@ -12,15 +12,14 @@ from urllib.parse import unquote, urljoin, urlsplit
 from packaging.utils import canonicalize_name
 
 from rldlib.adapters.http_reading import REDIRECTS
-from rldlib.adapters.index_files import IndexFiles
 from rldlib.errors import ServiceNotFoundError, SourceUnavailableError
 from rldlib.values.address import origin_of, told_url
+from rldlib.values.digest import is_sha256
 from rldlib.values.project_page import (
     ACCEPT,
     MAX_PAGE_BYTES,
     MalformedPageError,
     ProjectPage,
-    is_sha256,
     parse_page,
 )
 from rldlib.values.wheel import wheel_file
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rldlib.adapters.http import Http
+    from rldlib.adapters.index_files import IndexFiles
     from rldlib.values.request import ServiceRequest
     from rldlib.values.wheel import WheelFile
 
@@ -70,7 +70,7 @@ class Index:
         self._http = http
         self._deadline_s = deadline_s
         self._pages: defaultdict[str, _Kept] = defaultdict(_Kept)
-        self._files = IndexFiles(http, deadline_s)
+        self._read_files: IndexFiles | None = None
         self._lock = threading.Lock()
 
     @property
@@ -96,7 +96,8 @@ class Index:
 
     def close(self) -> None:
         """Drop what was fetched for its metadata, and the connections."""
-        self._files.close()
+        if self._read_files is not None:
+            self._read_files.close()
         self._http.close()
 
     def offers(self, request: ServiceRequest) -> Sequence[WheelFile]:
@@ -167,6 +168,16 @@ class Index:
             return False
         page = self._page(name)
         return page is not None and any(wheel.locator == locator for wheel in page.wheels)
+
+    @property
+    def _files(self) -> IndexFiles:
+        """What reads files, imported with the first one."""
+        with self._lock:
+            if self._read_files is None:
+                from rldlib.adapters.index_files import IndexFiles
+
+                self._read_files = IndexFiles(self._http, self._deadline_s)
+            return self._read_files
 
     # --- pages -----------------------------------------------------------------
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import csv
 from typing import TYPE_CHECKING, Any
 
 from rldlib.errors import ResourceUnavailableError, StorageError
-from rldlib.rules.ordering import in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +32,8 @@ class Placing:
         placed: list[dict[str, Any]] = []
         notes: list[str] = []
         if profile.resources:
+            from rldlib.rules.ordering import in_order
+
             shipped = _shipped(environment, lock)
             for resource in in_order(profile.resources):
                 path = shipped.get(resource.sha256 or "") or self._from_store(resource, store, source)
@@ -63,6 +62,9 @@ class Placing:
 
 def _shipped(environment: Path, lock: Lock) -> dict[str, Path]:
     """The members of the service's own wheel as they lie in the environment, by sha256."""
+    import base64
+    import csv
+
     name = lock.carrier.filename.split("-", 2)
     pattern = f"lib/python*/site-packages/{name[0]}-{name[1]}.dist-info/RECORD"
     record = next(environment.glob(pattern), None)

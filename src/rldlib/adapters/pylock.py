@@ -21,9 +21,9 @@ from packaging.utils import InvalidWheelFilename, NormalizedName, parse_wheel_fi
 from packaging.version import Version
 
 from rldlib.errors import MismatchError
+from rldlib.values.digest import is_sha256
 from rldlib.values.lock import Lock, LockedWheel
 from rldlib.values.markers import READING
-from rldlib.values.project_page import is_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,6 +6,7 @@ Exit statuses are those of `rldlib.errors`; 1 is a bug, 130 an interruption.
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib
 import json
 import os
@@ -25,8 +26,8 @@ _INTERRUPTED = 130
 # Command: the module that holds it, and what it does. Only the module of the
 # command that was given is imported.
 COMMANDS = {
-    "demo": ("services", "bring the sales-tax service here and call it, without any network"),
-    "call": ("services", "call an operation of a service"),
+    "demo": ("calling", "bring the sales-tax service here and call it, without any network"),
+    "call": ("calling", "call an operation of a service"),
     "acquire": ("services", "prepare a service, so that its next start is fast"),
     "ps": ("services", "list what runs on this host"),
     "why": ("services", "tell what was decided about a service, with the numbers"),
@@ -51,9 +52,42 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} ('{self.prog} --help' tells how)")
 
 
+class _Version(argparse.Action):
+    """Looks the version up only where it is asked for: that takes as long as all the rest."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(_version())
+        parser.exit()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit status and never raises."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    """Run one command; returns its exit status and never raises.
+
+    Without arguments it is the process's own command, and the process ends with it.
+    """
+    status = _end_of(list(sys.argv[1:] if argv is None else argv))
+    if argv is None:
+        _leave(status)
+    return status
+
+
+def _leave(status: int) -> None:
+    """End the process without taking the interpreter apart, which takes longer than a call does.
+
+    By now every process, file and thread was let go by whoever owned it. What
+    is to be done at the end is done first; where the output cannot be written,
+    the interpreter ends as it always does, and says so.
+    """
+    atexit._run_exitfuncs()  # noqa: SLF001 - the only way to them but the interpreter's own end
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):
+        return  # AttributeError: the process was started without them
+    os._exit(status)
+
+
+def _end_of(arguments: list[str]) -> int:
     # Known before anything can fail, so that every end can be told as asked.
     as_json = "--json" in arguments
     try:
@@ -97,7 +131,7 @@ def _top_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_common()],
     )
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and end")
     parser.add_argument("command", metavar="COMMAND")
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
     return parser

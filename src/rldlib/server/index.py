@@ -22,7 +22,8 @@ from starlette.routing import Route
 
 from rldlib.errors import SourceUnavailableError
 from rldlib.server.shelf import Shelf, ShelvedWheel
-from rldlib.values.project_page import HTML_PAGE, JSON_PAGE, is_sha256
+from rldlib.values.digest import is_sha256
+from rldlib.values.project_page import HTML_PAGE, JSON_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

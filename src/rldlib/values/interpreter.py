@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from packaging.tags import Tag
 
@@ -30,7 +31,7 @@ class Interpreter:
 
     executable: str
     version: Version
-    tags: tuple[Tag, ...]
+    tags: Sequence[Tag]
     markers: Mapping[str, str]
     own: bool = False
 
@@ -42,7 +43,7 @@ class Interpreter:
         content, though not the environment itself.
         """
         markers = self.markers
-        kind = "cpython" + ("t" if any(tag.abi.endswith("t") for tag in self.tags[:1]) else "")
+        kind = "cpython" + ("t" if any(tag.abi.endswith("t") for tag in islice(self.tags, 1)) else "")
         return f"{kind}-{self.version}-{markers['sys_platform']}-{markers['platform_machine']}"
 
     def __str__(self) -> str:

@@ -7,16 +7,15 @@ Files that are no wheels of the project are left out, as pip does.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from functools import lru_cache
-from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit, urlunsplit
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename
 
+from rldlib.values.digest import is_sha256
 from rldlib.values.wheel import WheelFile, wheel_file
 
 if TYPE_CHECKING:
@@ -28,11 +27,7 @@ HTML_PAGE = "application/vnd.pypi.simple.v1+html"
 ACCEPT = f"{JSON_PAGE}, {HTML_PAGE};q=0.2, text/html;q=0.1"
 # The public index's largest page has 10 MiB as JSON.
 MAX_PAGE_BYTES = 32 * 1024 * 1024
-# One element of a page is never longer; beyond it an HTML parser starts over and over.
-_MAX_TAG_BYTES = 256 * 1024
-_FEED_BYTES = 64 * 1024
 _MAX_FILENAME = 256
-_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _OWN_PROFILE_KEY = "rldlib-profile"
 
 
@@ -140,44 +135,13 @@ def _advertised(value: Any) -> str | None:
 # --- PEP 503 -------------------------------------------------------------------
 
 
-class _Links(HTMLParser):
-    """The anchors of a page, and what its head says of the project."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.base: str | None = None
-        self.status: dict[str, str] = {}
-        self.anchors: list[dict[str, str]] = []
-        self.unread = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = {name: value or "" for name, value in reversed(attrs)}
-        if tag == "a" and said.get("href"):
-            self.anchors.append(said)
-        elif tag == "base" and self.base is None and said.get("href"):
-            self.base = said["href"]
-        elif tag == "meta" and said.get("name", "").startswith("pypi:project-status"):
-            self.status[said["name"]] = said.get("content", "")
-
-    def feed(self, data: str) -> None:
-        super().feed(data)
-        self.unread = len(self.rawdata)
-
-
 def _parse_html(name: str, url: str, body: bytes) -> ProjectPage:
-    text = body.decode("utf-8", "replace")
-    links = _Links()
+    from rldlib.values.links import NoLinksError, links_of
+
     try:
-        # In pieces, and without `close`: what is never closed is read once, not once for each byte.
-        for start in range(0, len(text), _FEED_BYTES):
-            links.feed(text[start : start + _FEED_BYTES])
-            if links.unread > _MAX_TAG_BYTES:
-                raise MalformedPageError(f"it has an element of more than {_MAX_TAG_BYTES:,} characters")
-    except AssertionError as exc:
-        # How `html.parser` refuses declarations that are none.
-        raise MalformedPageError(f"it is no HTML ({exc})") from exc
-    if not links.anchors and "<" not in text[:_FEED_BYTES]:
-        raise MalformedPageError("it is no HTML")
+        links = links_of(body.decode("utf-8", "replace"))
+    except NoLinksError as exc:
+        raise MalformedPageError(str(exc)) from exc
     base = urljoin_or_none(url, links.base) if links.base else url
     return ProjectPage(
         wheels=tuple(_html_wheels(name, base or url, links.anchors)),
@@ -252,11 +216,6 @@ def _specifier(text: str) -> SpecifierSet:
         return SpecifierSet(text)
     except InvalidSpecifier:
         return SpecifierSet()
-
-
-def is_sha256(text: str) -> bool:
-    """Whether ``text`` is a sha256 in lower-case hex."""
-    return _SHA256.match(text) is not None
 
 
 def _sha256(value: Any) -> str | None:

@@ -27,7 +27,7 @@ class Pairs(dict[str, Any]):
     twice: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Maybe:
     """A value of another shape, or null."""
 
@@ -46,7 +46,7 @@ class Maybe:
         return {"anyOf": [self.shape.schema(), {"type": "null"}]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Many:
     """A list of bounded length."""
 
@@ -80,7 +80,7 @@ class Many:
         return {"type": "array", "items": self.shape.schema(), "maxItems": self.count, **unique}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Named:
     """An object whose names are free and whose values share a shape."""
 
@@ -113,7 +113,7 @@ class Named:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Free(Plain):
     """An object of any JSON, for example a JSON Schema; bounded in depth."""
 
@@ -146,7 +146,7 @@ def _free(value: object, path: str, depth: int, faults: list[str]) -> object:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Record:
     """An object that becomes a dataclass whose fields carry their shapes."""
 

@@ -21,6 +21,8 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 _SHOWN_LENGTH = 60
 
+# Nobody compares shapes or prints them, and making a dataclass that can takes twice as long.
+
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
@@ -45,7 +47,7 @@ class Shape(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Plain:
     """A shape whose values are plain data already."""
 
@@ -54,7 +56,7 @@ class Plain:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Whole(Plain):
     """A whole number between two bounds, both allowed; a boolean is none."""
 
@@ -74,7 +76,7 @@ class Whole(Plain):
         return {"type": "integer", "minimum": self.low, "maximum": self.high}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Number(Plain):
     """A finite number between two bounds, both allowed; a boolean is none."""
 
@@ -101,7 +103,7 @@ def _bounded(value: float, low: float, high: float, path: str, faults: list[str]
         faults.append(f"{path}: {value} is above {high}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Text(Plain):
     """Text of bounded length; ``what`` tells people what the pattern stands for."""
 
@@ -132,7 +134,7 @@ class Text(Plain):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Published(Plain):
     """A version (PEP 440) of bounded length, read into its normal form."""
 
@@ -154,7 +156,7 @@ class Published(Plain):
         return {"type": "string", "maxLength": self.length, "pattern": r"^\s*v?[0-9][A-Za-z0-9.!+_-]*\s*$"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Flag(Plain):
     """True or false, and nothing that merely counts as either."""
 
@@ -169,7 +171,7 @@ class Flag(Plain):
         return {"type": "boolean"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Choice(Plain):
     """One of a few values."""
 
