@@ -32,6 +32,7 @@ _DAEMON = {
     "handle",
     "supervisor",
     "daemon",
+    "responding",
 }
 
 # A room is a folder of the package, or a module beside them. Each row: who may be imported from it.
@@ -54,6 +55,7 @@ MAY_IMPORT = {
     "handle": _INSIDE | {"wire"},
     "supervisor": _INSIDE | {"handle", "later"},
     "daemon": _INSIDE | _DAEMON,
+    "responding": _INSIDE | {"outside", "offers"},
     "adapters": _INSIDE | {"wire"},
     "defaults": _INSIDE | _DAEMON | {"adapters"},
     "testing": _INSIDE | {"plugin", "wire", "adapters", "daemon", "defaults"},
@@ -106,6 +108,7 @@ PUBLIC = {
     "InterpreterNotFoundError",
     "LocalDaemon",
     "MismatchError",
+    "NoCommonProtocolError",
     "OperationNotFoundError",
     "Policy",
     "ProfileError",

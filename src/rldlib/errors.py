@@ -193,6 +193,24 @@ class SourceUnavailableError(UnavailableError):
         return f"{self.source} gave no usable answer: {self.reason}"
 
 
+class NoCommonProtocolError(UnavailableError):
+    """Two daemons speak no common version of the exchange between them.
+
+    Attributes:
+        spoken: The versions that are spoken here.
+        asked: The versions that the other side speaks.
+    """
+
+    def __init__(self, spoken: Sequence[int], asked: Sequence[int]) -> None:
+        super().__init__(tuple(spoken), tuple(asked))
+        self.spoken = tuple(spoken)
+        self.asked = tuple(asked)
+
+    def __str__(self) -> str:
+        spoken, asked = (", ".join(map(str, each)) or "none" for each in (self.spoken, self.asked))
+        return f"no common protocol: here it is {spoken}, there {asked}; update the older of the two rldlibs"
+
+
 class UnsatisfiableError(UnavailableError):
     """No set of wheels satisfies what the service requires.
 

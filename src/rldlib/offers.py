@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.request import ServiceRequest
     from rldlib.values.room import Alternative, Room
+    from rldlib.values.wheel import WheelFile
 
 # Profiles of so many older versions are read for a proposal, and only where
 # reading one costs no more than its own bytes.
@@ -63,22 +64,7 @@ class Offers:
         offers = source.offers(request)
         candidates = choices(request, offers, interpreters, prereleases=self._out.policy.prereleases)
         wheel = candidates[0].wheel
-        data = source.profile(wheel)
-        if data is None:
-            raise ServiceNotFoundError(
-                request.service,
-                source.identity,
-                f"{wheel.filename} carries no resource profile; 'rld stamp' puts one into a wheel",
-            )
-        profile = parse_profile(data, source=wheel.filename)
-        for what, asked, found in (
-            ("the service in", request.service, profile.service),
-            ("the version in", str(wheel.version), profile.version),
-        ):
-            if asked != found:
-                raise MismatchError(
-                    f"{what} {wheel.filename}", asked, found, "It was not used; ask for it by its own name"
-                )
+        data, profile = offered_profile(source, request, wheel)
         journey.found(
             source=source.identity,
             trust="index",
@@ -164,6 +150,34 @@ class Offers:
             if data is not None:
                 candidates.append(parse_profile(data, source=choice.wheel.filename))
         return capacity.alternative(offer.profile.service, candidates, room)
+
+
+def offered_profile(
+    source: Source, request: ServiceRequest, wheel: WheelFile
+) -> tuple[bytes, ResourceProfile]:
+    """The profile of a wheel that a source offers for a request, as it is and as it reads.
+
+    Raises:
+        UnavailableError: The wheel carries none.
+        IntegrityError: It is malformed, or another service's or version's.
+    """
+    data = source.profile(wheel)
+    if data is None:
+        raise ServiceNotFoundError(
+            request.service,
+            source.identity,
+            f"{wheel.filename} carries no resource profile; 'rld stamp' puts one into a wheel",
+        )
+    profile = parse_profile(data, source=wheel.filename)
+    for what, asked, found in (
+        ("the service in", request.service, profile.service),
+        ("the version in", str(wheel.version), profile.version),
+    ):
+        if asked != found:
+            raise MismatchError(
+                f"{what} {wheel.filename}", asked, found, "It was not used; ask for it by its own name"
+            )
+    return data, profile
 
 
 def _refuse_what_is_not_held(profile: ResourceProfile) -> None:

@@ -284,6 +284,19 @@ class Identity(Protocol):
         ...
 
 
+class Authority(Protocol):
+    """What signs for a domain. Raises `StorageError`."""
+
+    @property
+    def root_sha256(self) -> str:
+        """The domain's identity to who trusts it: the SHA-256 of its first root."""
+        ...
+
+    def publish_many(self, contents: Mapping[str, bytes]) -> bool:
+        """Sign targets by name, all of them at once; False where nothing was new, and nothing was written."""
+        ...
+
+
 class Ledger(Protocol):
     """Who holds what of this responder. Raises `StorageError`."""
 

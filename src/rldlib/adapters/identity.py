@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 from typing import TYPE_CHECKING, Final
@@ -84,30 +83,12 @@ class Identity:
         return data
 
 
-def domain_of(key: str) -> str:
-    """The domain that a public key belongs to, as `Identity.domain` tells it.
-
-    Raises:
-        ValueError: It is no key.
-    """
-    return hashlib.sha256(_raw(key)).hexdigest()
-
-
-def verify(key: str, signature: str, data: bytes) -> bool:
-    """Whether the holder of `key` signed `data`; what is no key or no signature is False."""
-    try:
-        public = Ed25519PublicKey.from_public_bytes(_raw(key))
-        public.verify(base64.b64decode(signature, validate=True), data)
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
-def _raw(key: str) -> bytes:
+def signer(key: str, signature: str, data: bytes) -> str | None:
+    """The domain whose key signed `data`, as `Identity.domain` tells it; None where `key` did not."""
     try:
         raw = base64.b64decode(key, validate=True)
-    except binascii.Error as exc:
-        raise ValueError(f"no base64: {exc}") from exc
-    if len(raw) != _KEY_BYTES:
-        raise ValueError(f"a key of {len(raw)} bytes; an Ed25519 key has {_KEY_BYTES}")
-    return raw
+        public = Ed25519PublicKey.from_public_bytes(raw)
+        public.verify(base64.b64decode(signature, validate=True), data)
+    except (InvalidSignature, ValueError):
+        return None
+    return hashlib.sha256(raw).hexdigest()
