@@ -211,6 +211,52 @@ class NoCommonProtocolError(UnavailableError):
         return f"no common protocol: here it is {spoken}, there {asked}; update the older of the two rldlibs"
 
 
+class OversizeError(SourceUnavailableError):
+    """A source sends more than is read of such an answer; nothing of it was used."""
+
+
+class ResponderSilentError(SourceUnavailableError):
+    """A responder gave no signed answer. What was verified before is still known.
+
+    Attributes:
+        source: Its address.
+        reason: What happened, with numbers.
+        root_sha256: The domain that was asked for.
+    """
+
+    def __init__(self, source: str, reason: str, root_sha256: str) -> None:
+        RldlibError.__init__(self, source, reason, root_sha256)
+        self.source = source
+        self.reason = reason
+        self.root_sha256 = root_sha256
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source} gave no signed answer: {self.reason}. What runs keeps running, and nothing new is "
+            "started from it; 'rld trust status' tells what was verified last"
+        )
+
+
+class SigningKeyMissingError(UnavailableError):
+    """A key that has to sign is not here: it is kept elsewhere, or lost.
+
+    Attributes:
+        role: What the key signs.
+        path: Where it would lie; what is in it is never told.
+    """
+
+    def __init__(self, role: str, path: str) -> None:
+        super().__init__(role, path)
+        self.role = role
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"the key that signs {self.role} is not at {self.path}; nothing was published. "
+            "Bring it back, publish, and take it away again; 'rld trust status' lists the keys that are here"
+        )
+
+
 class UnsatisfiableError(UnavailableError):
     """No set of wheels satisfies what the service requires.
 
@@ -352,6 +398,49 @@ class WheelRefusedError(IntegrityError):
 
     def __str__(self) -> str:
         return f"{self.wheel} was refused: {'; '.join(self.faults)}"
+
+
+class TrustError(IntegrityError):
+    """What a responder sent is not what its domain signed; nothing of it was kept.
+
+    Attributes:
+        source: Where it was asked.
+        root_sha256: The domain that was asked for.
+        kind: What is wrong: ``root``, ``signature``, ``rollback``, ``minimum``, ``expired``,
+            ``mix-and-match``, ``hash``, ``length`` or ``format``.
+        role: The metadata, or the target, that was refused.
+        reason: What was found, with numbers.
+    """
+
+    _ADVICE: ClassVar[Mapping[str, str]] = {
+        "root": "Ask whoever runs it for a new join string, by another way than the network",
+        "expired": "Ask whoever runs it, and compare the clocks of both hosts",
+    }
+    _OTHERWISE: ClassVar[str] = "Somebody may stand in between: ask whoever runs it before you try again"
+
+    def __init__(self, source: str, root_sha256: str, kind: str, role: str, reason: str) -> None:
+        super().__init__(source, root_sha256, kind, role, reason)
+        self.source = source
+        self.root_sha256 = root_sha256
+        self.kind = kind
+        self.role = role
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.role} of {self.source} was refused ({self.kind}): {self.reason}. {self._advice()}; "
+            "'rld trust status' tells what was verified last"
+        )
+
+    def _advice(self) -> str:
+        return self._ADVICE.get(self.kind, self._OTHERWISE)
+
+
+class TrustExpiredError(TrustError):
+    """What a responder signed is no longer true by its own word: it stands still, or is held back.
+
+    What runs keeps running, and nothing new is started from it.
+    """
 
 
 # --- 6: the service raised ---------------------------------------------------

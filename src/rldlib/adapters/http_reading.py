@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from rldlib.errors import SourceUnavailableError
+from rldlib.errors import OversizeError, SourceUnavailableError
 from rldlib.values.address import origin_of, told_url
 
 if TYPE_CHECKING:
@@ -117,10 +117,10 @@ def continues(response: requests.Response, done: int) -> bool:
     return done > 0 and response.headers.get("Content-Range", "").replace("bytes ", "").startswith(f"{done}-")
 
 
-def over(told: str, max_bytes: int, length: int | None = None) -> SourceUnavailableError:
+def over(told: str, max_bytes: int, length: int | None = None) -> OversizeError:
     """The error of a body longer than what is read."""
     has = f"{length:,} bytes" if length is not None else "more"
-    return SourceUnavailableError(told, f"{has} where at most {max_bytes:,} bytes are read")
+    return OversizeError(told, f"{has} where at most {max_bytes:,} bytes are read")
 
 
 def elsewhere(told: str, target: Redirect) -> SourceUnavailableError:
