@@ -312,10 +312,7 @@ def _fill_store(root: Path, count: int) -> None:
     """As many images and wheels as the store of a large host holds; nobody asks for these."""
     for number in range(count):
         key = f"{number:064x}"
-        tree = root / "store" / "images" / key / "tree"
-        tree.mkdir(parents=True)
-        (tree / "module.py").write_text("", "utf-8")
-        (tree.parent / "image.json").write_text("{}", "utf-8")
-        wheel = root / "store" / "wheels" / "sha256" / key
-        wheel.parent.mkdir(parents=True, exist_ok=True)
-        wheel.write_bytes(b"")
+        for folder in ("images", "wheels/sha256"):
+            path = root / "store" / folder / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")

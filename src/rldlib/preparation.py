@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
@@ -261,12 +261,18 @@ class Preparation:
         if missing:
             source = self._source_of(lock)
             with ThreadPoolExecutor(self._out.policy.downloads, "rldlib-fetch") as pool:
-                # Reading every result raises the first error; the pool ends before it leaves.
+                begun = {pool.submit(store.add, wheel, source): wheel for wheel in missing}
                 try:
-                    list(pool.map(lambda wheel: store.add(wheel, source), missing))
+                    for done in as_completed(begun):
+                        done.result()
+                        # While the others are still on their way.
+                        store.image(begun[done])
                 except MismatchError as exc:
                     advice = f"If {source.identity} is right, 'rld release {lock.service}' drops the lock that pins it"
                     raise MismatchError(exc.what, exc.expected, exc.actual, advice) from exc
+                finally:
+                    # The pool ends before its ``with`` leaves; after an error nothing more begins.
+                    pool.shutdown(wait=False, cancel_futures=True)
 
     def _order(
         self, profile: ResourceProfile, lock: Lock, environment: Path, resources: Sequence[dict[str, Any]]

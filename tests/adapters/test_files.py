@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -19,10 +20,11 @@ from rldlib.adapters.files import (
     FileSystem,
     HostLock,
     erase,
-    mapped,
-    publish_folder,
+    opened,
+    publish,
     remove_tree,
     replace_atomically,
+    share,
     sweep,
     write_file,
 )
@@ -133,7 +135,7 @@ def test_a_folder_is_published_whole(tmp_path):
     for number in range(40):
         write_file(str(beside / "inner" / str(number)), b"content")
 
-    publish_folder(beside, tmp_path / "things" / "key")
+    publish(beside, tmp_path / "things" / "key")
 
     assert not beside.exists()
     assert len(list((tmp_path / "things" / "key" / "inner").iterdir())) == 40
@@ -145,7 +147,7 @@ def test_a_folder_that_cannot_be_renamed_is_not_published(tmp_path):
     write_file(str(beside / "file"), b"content")
 
     with pytest.raises(StorageError, match="No space left"):
-        publish_folder(beside, tmp_path / "things" / "key", files=FaultyFileSystem("rename"))
+        publish(beside, tmp_path / "things" / "key", files=FaultyFileSystem("rename"))
 
     assert not (tmp_path / "things" / "key").exists()
 
@@ -158,7 +160,7 @@ def test_a_temporary_folder_on_another_file_system_is_told(tmp_path):
         beside = Path(elsewhere) / "thing"
         beside.mkdir()
         with pytest.raises(StorageError, match="cross-device"):
-            publish_folder(beside, tmp_path / "thing")
+            publish(beside, tmp_path / "thing")
     assert not (tmp_path / "thing").exists()
 
 
@@ -207,10 +209,68 @@ def test_removing_a_link_leaves_what_it_points_at(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-def test_an_empty_file_can_be_mapped(tmp_path):
+def test_an_open_file_reads_as_its_bytes_do(tmp_path):
+    content = bytes(range(256)) * 3000
+    (tmp_path / "file").write_bytes(content)
+    with opened(tmp_path / "file") as data:
+        assert len(data) == len(content)
+        for part in (
+            slice(0, 10),
+            slice(-5, len(content)),
+            slice(700_000, 2**63),
+            slice(9, 3),
+            slice(2**62, 2**63),
+        ):
+            assert data[part] == content[part]
+        assert b"".join(map(bytes, data.chunks(7, 600_000))) == content[7:600_007]
+        assert data.sha256() == hashlib.sha256(content).hexdigest()
+
+
+def test_an_empty_file_can_be_read(tmp_path):
     (tmp_path / "empty").touch()
-    with mapped(tmp_path / "empty") as data:
+    with opened(tmp_path / "empty") as data:
         assert len(data) == 0
+        assert data[:5] == b""
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_an_error(tmp_path):
+    """And not a signal that ends the process, as it would be in a mapping."""
+    (tmp_path / "file").write_bytes(bytes(1_000_000))
+    with opened(tmp_path / "file") as data:
+        os.truncate(tmp_path / "file", 4096)
+        for read in (lambda: data[500_000:500_001], lambda: data.read(0, 5000), data.sha256):
+            with pytest.raises(StorageError, match="cut off"):
+                read()
+
+
+# --- sharing ---------------------------------------------------------------------------
+
+
+def test_the_large_ones_are_done_once_by_any_thread_and_the_small_ones_by_this_one():
+    done, small = [], []
+    share(lambda: small.append(threading.get_ident()), range(50), done.append, lambda _: 10**6)
+
+    assert sorted(done) == list(range(50))
+    assert small == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("size", [1, 10**9], ids=["alone", "shared"])
+@pytest.mark.parametrize("where", ["small", "large"])
+def test_what_fails_in_any_thread_is_told_and_nothing_is_begun_after(where, size):
+    done = []
+
+    def small():
+        if where == "small":
+            raise OSError(errno.EIO, "no more")
+
+    def large(number):
+        done.append(number)
+        raise OSError(errno.EIO, "no more")
+
+    with pytest.raises(OSError, match="no more"):
+        share(small, range(10_000), large, lambda _: size)
+
+    assert len(done) < 20
 
 
 def test_two_threads_of_a_process_exclude_each_other(tmp_path):

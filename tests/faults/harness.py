@@ -37,7 +37,7 @@ from rldlib.adapters.store import Store
 from rldlib.cli.host import run_gc
 from rldlib.errors import StorageError
 from rldlib.reporter import Reporter
-from rldlib.values.image import MANIFEST_NAME, TREE_NAME, Image
+from rldlib.values.image import Image
 from rldlib.values.policy import Policy
 
 CALLS = ("create", "write", "flush", "make_folder", "link", "rename", "lock")
@@ -156,8 +156,10 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _expect_whole_image(image: Path) -> None:
-    for file in Image.parse((image / MANIFEST_NAME).read_bytes()).files:
-        content = (image / TREE_NAME / file.path).read_bytes()
+    data = image.read_bytes()
+    found = Image.read(data)
+    for start, file in zip(found.starts(), found.files, strict=True):
+        content = data[start : start + file.size]
         assert hashlib.sha256(content).hexdigest() == file.sha256, f"{image.name}: {file.path}"
 
 
@@ -177,6 +179,10 @@ class Watched(FileSystem):
     def write(self, fd, data):
         self.meet("write", path_of(fd))
         super().write(fd, data)
+
+    def write_at(self, fd, data, at):
+        self.meet("write", path_of(fd))
+        super().write_at(fd, data, at)
 
     def flush(self, fd):
         self.meet("flush", path_of(fd))

@@ -101,7 +101,7 @@ def test_an_interrupted_system_call_is_made_again(name, scene):
 
 
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
-@pytest.mark.parametrize("what", ["wheel", "manifest", "marker", "pin", "journal"])
+@pytest.mark.parametrize("what", ["wheel", "image", "marker", "pin", "journal"])
 def test_a_write_that_fails_for_real_is_told_by_the_command(what, error, tmp_path):
     """By the path that it is about; the names are those of a first run."""
     if _why_not():
@@ -113,7 +113,7 @@ def test_a_write_that_fails_for_real_is_told_by_the_command(what, error, tmp_pat
     shutil.rmtree(scene.root)
     path = {
         "wheel": scene.root / "tmp" / f"wheel-{wheel}",
-        "manifest": scene.root / "tmp" / f"image-{wheel}" / "image.json",
+        "image": scene.root / "tmp" / f"image-{wheel}",
         "marker": scene.root / "tmp" / f"environment-{environment}" / "rldlib-environment.json",
         "pin": scene.root / "services" / "echo" / "1.0",
         "journal": scene.root / "journal.sqlite",

@@ -35,6 +35,10 @@ class FaultyFileSystem(FileSystem):
         self._meet("write")
         super().write(fd, data)
 
+    def write_at(self, fd, data, at):
+        self._meet("write")
+        super().write_at(fd, data, at)
+
     def flush(self, fd):
         self._meet("flush")
         super().flush(fd)

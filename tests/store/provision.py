@@ -14,6 +14,7 @@ from packaging.utils import parse_wheel_filename
 from packaging.version import Version
 
 from rldlib.errors import SourceUnavailableError
+from rldlib.values.image import Image
 from rldlib.values.interpreter import Interpreter
 from rldlib.values.lock import Lock, LockedWheel
 
@@ -77,6 +78,14 @@ def own_interpreter() -> Interpreter:
         markers=default_environment(),
         own=True,
     )
+
+
+def content_of(image: Path) -> dict[str, bytes]:
+    """What lies in an image, by its path in the wheel."""
+    data = image.read_bytes()
+    found = Image.read(data)
+    starts = zip(found.starts(), found.files, strict=True)
+    return {file.path: data[start : start + file.size] for start, file in starts}
 
 
 def tree_of(folder: Path) -> dict[str, bytes | str]:

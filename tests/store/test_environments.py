@@ -23,7 +23,7 @@ from tests.wheels import make_wheel
 
 from rldlib.adapters.environments import Environments, flushing
 from rldlib.adapters.environments.skeletons import Skeletons
-from rldlib.adapters.files import HostLock
+from rldlib.adapters.files import FileSystem, HostLock
 from rldlib.adapters.store import Store
 from rldlib.errors import InterpreterNotFoundError, StorageError, WheelRefusedError
 from rldlib.values.places import ENVIRONMENT_MARKER, Places
@@ -207,21 +207,64 @@ def test_a_write_in_an_environment_does_not_change_the_store(environments, store
 @pytest.mark.parametrize("harm", ["changed", "missing"])
 def test_a_damaged_image_never_reaches_an_environment(harm, environments, store, lock):
     image = store.image(next(wheel for wheel in lock.wheels if wheel.name == "dep"))
-    file = image / "tree" / "dep" / "__init__.py"
-    file.chmod(0o644)
-    file.unlink() if harm == "missing" else file.write_text("y = 3\n")
+    content = image.read_bytes()
+    image.chmod(0o644)
+    image.unlink() if harm == "missing" else image.write_bytes(content.replace(b"y = 2\n", b"y = 3\n"))
 
     environment = environments.build(lock, own_interpreter(), store)
 
     assert _run(environment, "-c", "import good; print(good.x)") == "2"
-    assert file.read_text() == "y = 2\n"
+    assert image.read_bytes() == content
+
+
+def test_an_image_that_is_cut_off_while_it_is_read_never_reaches_an_environment(lock, store, tmp_path, host):
+    """It is unpacked again, as one that differs is; no signal ends the process."""
+    image = store.image(next(wheel for wheel in lock.wheels if wheel.name == "dep"))
+    whole = image.read_bytes()
+
+    class CutsOff(FileSystem):
+        def make_folder(self, path):
+            super().make_folder(path)
+            # Its end is read by now, and none of its contents.
+            if path.endswith("/site-packages/dep"):
+                image.chmod(0o644)
+                os.truncate(image, 1)
+
+    environments = Environments(tmp_path / "root", host, files=CutsOff())
+    environment = environments.build(lock, own_interpreter(), store)
+
+    assert _run(environment, "-c", "import good; print(good.x)") == "2"
+    assert image.read_bytes() == whole
+
+
+def test_a_file_system_that_shares_blocks_is_given_whole_ones_and_the_rest_is_written(tmp_path, host):
+    content = os.urandom(70_000)
+    wheel = make_wheel(
+        tmp_path / "wheels", "big", "1.0", files={"big/__init__.py": "", "big/data.bin": content}
+    )
+    lock, asked = lock_of(wheel), []
+
+    class Shares(FileSystem):
+        def clone(self, source, at, size, target):
+            asked.append((at, size))
+            os.pwrite(target, os.pread(source, size, at), 0)
+
+        def write_at(self, fd, data, at):
+            asked.append((at, len(data)))
+            super().write_at(fd, data, at)
+
+    environments = Environments(tmp_path / "root", host, files=Shares())
+    built = environments.build(lock, own_interpreter(), _filled(Store(tmp_path / "root"), lock))
+
+    assert (built / SITE / "big" / "data.bin").read_bytes() == content
+    assert asked == [(4096, 69_632), (69_632, 368)]
 
 
 def test_an_image_that_stays_damaged_is_told(environments, store, lock, monkeypatch):
     def harmful(wheel, renew=store.renew):
         image = renew(wheel)
-        (image / "image.json").chmod(0o644)
-        (image / "image.json").write_bytes(b"?")
+        image.chmod(0o644)
+        image.write_bytes(b"?")
         return image
 
     harmful(lock.wheels[0])

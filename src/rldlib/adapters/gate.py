@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
-from rldlib.adapters.files import mapped
+from rldlib.adapters.files import opened
 from rldlib.errors import WheelRefusedError
 from rldlib.rules.gate import UNBOUNDED, excused
 from rldlib.rules.inspection import Inspection
@@ -33,8 +32,8 @@ def inspect(wheel: Path, *, filename: str | None = None, allow: Collection[str] 
     Raises:
         StorageError: The file cannot be read.
     """
-    with mapped(wheel) as data:
-        sha256 = hashlib.sha256(data).hexdigest() if allow else ""
+    with opened(wheel) as data:
+        sha256 = data.sha256() if allow else ""
         inspection = Inspection(data, filename or wheel.name)
         listed = excused(inspection.faults, sha256, allow)
         # A bomb is told by its listing; it is not unpacked to tell more.

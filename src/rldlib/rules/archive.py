@@ -13,24 +13,20 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from rldlib.rules.directory import NotReadableError, directory_of
 from rldlib.values.fault import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from mmap import mmap
 
-    Data = bytes | memoryview | mmap
+    from rldlib.values.data import Data
 
 STORED: Final = 0
 DEFLATED: Final = 8
-# APPNOTE.TXT 6.3.10, sections 4.3.7, 4.3.12, 4.3.14, 4.3.15 and 4.3.16.
+# APPNOTE.TXT 6.3.10, sections 4.3.7 and 4.3.12.
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
-_END = struct.Struct("<4sHHHHIIH")
-_END64 = struct.Struct("<4sQHHIIQQQQ")
-_LOCATOR = struct.Struct("<4sIQI")
 _EXTRA = struct.Struct("<HH")
-_FULL_16: Final = 0xFFFF
 _FULL_32: Final = 0xFFFFFFFF
 _ENCRYPTED: Final = 0x0001 | 0x0040 | 0x2000
 # 4.5 is that of zip64 (section 4.4.3.2); later ones are for what is refused.
@@ -40,15 +36,8 @@ _UTF8: Final = 0x0800
 _ZIP64: Final = 0x0001
 # Info-ZIP's second name of a member, which some tools prefer to the first.
 _OTHER_NAME: Final = frozenset({0x7075, 0x6375})
-_MAX_END: Final = _END.size + _FULL_16
-
-
-class NotReadableError(Exception):
-    """The file has no single reading; carries the fault."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(kind, detail)
-        self.fault = Fault(kind, detail)
+# Most local headers carry no more beyond what the directory says of them: they are read at once.
+_LIKELY_EXTRA: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,78 +89,34 @@ def read_archive(data: Data, max_members: int) -> Archive:
     """Read the directory and every local header; the members' data is not touched."""
     faults: list[Fault] = []
     try:
-        count, start, end = _directory(data)
+        count, start, end = directory_of(data)
         if count > max_members:
             return Archive(faults=(Fault("too-many-members", f"{count:,} members; at most {max_members:,}"),))
-        members = list(_members(data, count, start, end, faults))
+        members = list(_members(data, count, start, data[start:end], faults))
     except NotReadableError as exc:
         return Archive(faults=(*faults, exc.fault))
     faults += _tiling(data, members, start)
     return Archive(members, tuple(faults))
 
 
-# --- the end and the directory -------------------------------------------------
+# --- the directory ----------------------------------------------------------------
 
 
-def _directory(data: Data) -> tuple[int, int, int]:
-    """The number of members, and where the central directory begins and ends."""
-    at = len(data) - _END.size
-    if at < 0 or data[at : at + 4] != b"PK\5\6":
-        raise _no_end(data)
-    _, disk, first_disk, here, count, size, start, comment = _END.unpack_from(data, at)
-    if comment:
-        raise NotReadableError("trailing-data", "the archive ends within its own comment")
-    if disk or first_disk or here != count:
-        raise NotReadableError("multi-disk", "the archive says that it spans several disks")
-    end = at
-    if data[max(0, at - _LOCATOR.size) : at - _LOCATOR.size + 4] == b"PK\6\7":
-        end, count, size, start = _zip64_directory(data, at - _LOCATOR.size, (count, size, start))
-    elif count == _FULL_16 or _FULL_32 in {size, start}:
-        raise NotReadableError("zip64", "the end says that a zip64 record follows, and none is there")
-    if start + size != end:
-        kind = "prefix-data" if start + size < end else "truncated"
-        raise NotReadableError(
-            kind, f"the directory says that it ends at byte {start + size:,}; it ends at {end:,}"
-        )
-    return count, start, end
-
-
-def _no_end(data: Data) -> NotReadableError:
-    tail = bytes(data[max(0, len(data) - _MAX_END) :])
-    found = tail.rfind(b"PK\5\6")
-    if found < 0:
-        return NotReadableError("not-a-zip", f"{len(data):,} bytes without the end record of a zip archive")
-    after = len(tail) - found - _END.size
-    return NotReadableError("trailing-data", f"{after:,} bytes follow the end of the archive")
-
-
-def _zip64_directory(data: Data, at: int, told: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    _, disk, record, disks = _LOCATOR.unpack_from(data, at)
-    if disk or disks != 1 or record + _END64.size != at or data[record : record + 4] != b"PK\6\6":
-        raise NotReadableError("zip64", "the zip64 records do not follow each other")
-    _, length, _, _, disk, first_disk, here, count, size, start = _END64.unpack_from(data, record)
-    if length != _END64.size - 12 or disk or first_disk or here != count:
-        raise NotReadableError("zip64", "the zip64 record contradicts itself")
-    # A value that fits is said in both records, and must be the same in both.
-    for short, full, long in zip(told, (_FULL_16, _FULL_32, _FULL_32), (count, size, start), strict=True):
-        if short not in {full, long}:
-            raise NotReadableError("zip64", f"the end says {short:,} where the zip64 record says {long:,}")
-    return record, count, size, start
-
-
-def _members(data: Data, count: int, start: int, end: int, faults: list[Fault]) -> Iterator[Member]:
-    at = start
+def _members(data: Data, count: int, start: int, directory: bytes, faults: list[Fault]) -> Iterator[Member]:
+    at, end = 0, len(directory)
     for _ in range(count):
-        if at + _CENTRAL.size > end or data[at : at + 4] != b"PK\1\2":
-            raise NotReadableError("truncated", f"the directory ends at byte {at:,}, before its last member")
-        fields = _CENTRAL.unpack_from(data, at)
+        if at + _CENTRAL.size > end or directory[at : at + 4] != b"PK\1\2":
+            raise NotReadableError(
+                "truncated", f"the directory ends at byte {start + at:,}, before its last member"
+            )
+        fields = _CENTRAL.unpack_from(directory, at)
         name_length, extra_length, comment_length = fields[10:13]
         names = at + _CENTRAL.size
         at = names + name_length + extra_length + comment_length
         if at > end:
             raise NotReadableError("truncated", "a member's entry reaches beyond the directory")
-        raw = bytes(data[names : names + name_length])
-        extra = bytes(data[names + name_length : names + name_length + extra_length])
+        raw = directory[names : names + name_length]
+        extra = directory[names + name_length : names + name_length + extra_length]
         yield _member(data, fields, raw, extra, faults)
     if at != end:
         raise NotReadableError("gap", f"{end - at:,} bytes of the directory belong to no member")
@@ -195,10 +140,8 @@ def _member(data: Data, fields: Sequence[int], raw: bytes, extra: bytes, faults:
         faults.append(Fault("compression", f"{name}: is packed by method {method}; only 0 and 8 are read"))
     if method == STORED and packed != size:
         faults.append(Fault("size-mismatch", f"{name}: is stored as it is, and has two sizes"))
-    if header + _LOCAL.size > len(data) or data[header : header + 4] != b"PK\3\4":
-        raise NotReadableError("truncated", f"{name}: there is no local header at byte {header:,}")
     told = (flags, method, time, date, crc, packed, size)
-    start = _local(data, header, told, raw, name, faults)
+    start = header + _local(data, header, told, raw, name, faults)
     if start + packed > len(data):
         raise NotReadableError("truncated", f"{name}: reaches beyond the end of the file")
     return Member(
@@ -228,15 +171,20 @@ def _name(raw: bytes, flags: int, faults: list[Fault]) -> str:
 # --- what is said twice ----------------------------------------------------------
 
 
-def _local(data: Data, header: int, told: tuple[int, ...], raw: bytes, name: str, faults: list[Fault]) -> int:
-    """Compare the local header with the directory, and return where the data begins."""
-    fields = _LOCAL.unpack_from(data, header)
+def _local(data: Data, at: int, told: tuple[int, ...], raw: bytes, name: str, faults: list[Fault]) -> int:
+    """Compare the local header with the directory, and return how long it is."""
+    head = data[at : at + _LOCAL.size + len(raw) + _LIKELY_EXTRA]
+    if len(head) < _LOCAL.size or head[:4] != b"PK\3\4":
+        raise NotReadableError("truncated", f"{name}: there is no local header at byte {at:,}")
+    fields = _LOCAL.unpack_from(head)
     needed, flags, method, time, date, crc, packed, size, name_length, extra_length = fields[1:]
-    names = header + _LOCAL.size
-    start: int = names + name_length + extra_length
-    if bytes(data[names : names + name_length]) != raw:
+    names = _LOCAL.size
+    length: int = names + name_length + extra_length
+    if length > len(head):
+        head = data[at : at + length]
+    if head[names : names + name_length] != raw:
         faults.append(Fault("local-mismatch", f"{name}: the local header has another name"))
-    extra = bytes(data[names + name_length : start])
+    extra = head[names + name_length : length]
     size, packed, _ = _widened((size, packed, 0), extra, name, faults)
     found = (flags, method, time, date, crc, packed, size)
     # With a data descriptor the sizes were not known yet; the descriptor is compared instead.
@@ -246,13 +194,15 @@ def _local(data: Data, header: int, told: tuple[int, ...], raw: bytes, name: str
         faults.append(Fault("compression", f"{name}: needs version {needed / 10:g} of the format"))
     if found != told:
         faults.append(Fault("local-mismatch", f"{name}: the local header and the directory differ"))
-    return start
+    return length
 
 
 def _widened(
     values: tuple[int, int, int], extra: bytes, name: str, faults: list[Fault]
 ) -> tuple[int, int, int]:
     """The size, packed size and offset, with what a zip64 field says of those that did not fit."""
+    if not extra and _FULL_32 not in values:
+        return values
     missing = [position for position, value in enumerate(values) if value == _FULL_32]
     wide: bytes | None = None
     for kind, content in _extra_fields(extra, name, faults):
@@ -301,7 +251,7 @@ def _tiling(data: Data, members: Sequence[Member], directory: int) -> Iterator[F
         if rest < 0:
             yield Fault("overlap", f"{member.name}: shares {-rest:,} bytes with what follows it")
         elif member.flags & _DESCRIPTOR:
-            if not _is_descriptor(bytes(data[member.end : min(end, member.end + 32)]), rest, member):
+            if not _is_descriptor(data[member.end : min(end, member.end + 32)], rest, member):
                 yield Fault("local-mismatch", f"{member.name}: its data descriptor and the directory differ")
         elif rest:
             yield Fault("gap", f"{member.name}: {rest:,} bytes after it belong to no member")

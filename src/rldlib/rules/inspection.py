@@ -22,12 +22,13 @@ from rldlib.values.image import Image, ImageFile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from rldlib.rules.archive import Data, Member
+    from rldlib.rules.archive import Member
     from rldlib.rules.record import Entry
+    from rldlib.values.data import Data
 
     Sink = Callable[[bytes], object]
 
-_CHUNK_BYTES: Final = 1024 * 1024
+_CHUNK_BYTES: Final = 256 * 1024
 # METADATA, WHEEL, RECORD and entry points: read whole, so bounded.
 _MAX_INFO_BYTES: Final = 64 * 1024 * 1024
 
@@ -150,7 +151,7 @@ def contents(data: Data, member: Member) -> Iterator[bytes]:
     """
     if member.method == STORED:
         for at in range(member.start, member.end, _CHUNK_BYTES):
-            yield bytes(data[at : min(at + _CHUNK_BYTES, member.end)])
+            yield data[at : min(at + _CHUNK_BYTES, member.end)]
         return
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     size = 0
@@ -166,19 +167,18 @@ def contents(data: Data, member: Member) -> Iterator[bytes]:
         raise ContentError(
             "size-mismatch", f"{member.name}: does not unpack to the {member.size:,} bytes it claims"
         )
-    if unpacker.unused_data:
-        raise ContentError("stream", f"{member.name}: has bytes after the end of its stream")
 
 
 def _inflated(data: Data, member: Member, unpacker: zlib._Decompress) -> Iterator[bytes]:
     for at in range(member.start, member.end, _CHUNK_BYTES):
-        packed = bytes(data[at : min(at + _CHUNK_BYTES, member.end)])
+        packed = data[at : min(at + _CHUNK_BYTES, member.end)]
         while packed and not unpacker.eof:
             # One byte more than expected, so that a stream that goes on is seen to do so.
             chunk = unpacker.decompress(packed, min(member.size + 1, _CHUNK_BYTES))
             packed = unpacker.unconsumed_tail
             if chunk:
                 yield chunk
-        if unpacker.eof and (packed or at + _CHUNK_BYTES < member.end):
+        if unpacker.eof and (packed or unpacker.unused_data or at + _CHUNK_BYTES < member.end):
             raise ContentError("stream", f"{member.name}: has bytes after the end of its stream")
-    yield unpacker.flush()
+    if not unpacker.eof:
+        yield unpacker.flush()

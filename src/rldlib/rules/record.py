@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import csv
 from dataclasses import dataclass
@@ -57,7 +56,8 @@ def _entry(row: list[str]) -> Entry | Fault:
     if algorithm not in _STRONG:
         return Fault("record-weak-hash", f"{path}: has {algorithm or 'no hash'}; sha256 or better is needed")
     try:
-        digest = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        packed = text.replace("-", "+").replace("_", "/") + "=" * (-len(text) % 4)
+        digest = binascii.a2b_base64(packed, strict_mode=True)
     except (binascii.Error, ValueError):
         digest = b""
     if len(digest) != _STRONG[algorithm] or not (size.isascii() and size.isdigit() and len(size) < 20):

@@ -2,8 +2,7 @@
 
 ```
 store/wheels/sha256/HEX      a wheel as it was fetched, by the hash of the file
-store/images/HEX/tree/       the same wheel unpacked, after the gate
-store/images/HEX/image.json  what lies in the tree, with the hash of every file
+store/images/HEX             the same wheel unpacked, after the gate, with the hash of every file
 store/blobs/sha256/HEX       a data resource
 environments/DIGEST/         a virtualenv, complete; its marker is written last
 locks/building               shared by who builds environments, held alone by who collects

@@ -8,6 +8,7 @@ was on the disk: then its marker tells.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ from rldlib.adapters.files import (
     HostLock,
     erase,
     flush_tree,
-    publish_folder,
+    publish,
     remove_tree,
     storage_errors,
     write_file,
@@ -126,7 +127,10 @@ class Environments:
         try:
             with storage_errors(beside):
                 skeleton = Skeletons(self._host_dir, files=self._files).of(interpreter)
-                beside.mkdir(parents=True)
+                self._places.aside.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(OSError):  # it is about speed alone
+                    self._files.spread(str(self._places.aside))
+                beside.mkdir()
                 skeleton.lay_out(str(beside), files=self._files)
                 installation = Installation(beside, place, skeleton, files=self._files)
                 for wheel, image in zip(lock.wheels, images, strict=True):
@@ -136,7 +140,7 @@ class Environments:
                     flush_tree(str(beside), files=self._files)
             # Not before: whoever runs in a damaged one keeps what is left of it until then.
             remove_tree(place, self._places.aside, files=self._files)
-            publish_folder(beside, place, files=self._files)
+            publish(beside, place, files=self._files)
         finally:
             erase(beside)
         return place

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import csv
 import hashlib
 import io
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rldlib.adapters.files import REAL, write_file
+from rldlib.adapters.files import REAL, opened, share, write_file
 from rldlib.errors import StorageError, WheelRefusedError
 from rldlib.rules.layout import destination, entry_scripts, is_left_out
-from rldlib.values.image import MANIFEST_NAME, TREE_NAME, DamagedImageError, Image
+from rldlib.values.image import BLOCK_BYTES, LARGE_BYTES, DamagedImageError, Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rldlib.adapters.environments.skeletons import Skeleton
-    from rldlib.adapters.files import FileSystem
+    from rldlib.adapters.files import FileSystem, OpenFile
     from rldlib.ports import Store
     from rldlib.rules.layout import EntryScript, Scheme
     from rldlib.values.image import ImageFile
     from rldlib.values.lock import LockedWheel
 
-_THREADS: Final = min(4, os.cpu_count() or 1)
-_CHUNK_BYTES: Final = 4 * 1024 * 1024
-# Below it, starting threads costs more than they save; of small files they only take turns.
-_FEW_BYTES: Final = 8 * 1024 * 1024
+# Small files lie side by side in an image, and are read so many bytes at a time.
+_WINDOW_BYTES: Final = 512 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """Where one file of an image goes, relative to the environment."""
+class _Target(NamedTuple):
+    """Where one file lies in an image, and where it goes, relative to the environment."""
 
     file: ImageFile
+    start: int
     path: str
     scheme: Scheme
 
+
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 # One line of an installed RECORD: path in the environment, hash in hex, size.
 _Row = tuple[str, str, int]
@@ -76,27 +74,28 @@ class Installation:
         """
         try:
             self._install(wheel, image)
-        except (DamagedImageError, FileNotFoundError):
+        except (DamagedImageError, StorageError):
             try:
                 self._install(wheel, store.renew(wheel))
             except DamagedImageError as exc:
                 raise StorageError(str(image), f"damaged again right after it was unpacked, {exc}") from exc
 
-    def _install(self, wheel: LockedWheel, image: Path) -> None:
-        content = Image.parse((image / MANIFEST_NAME).read_bytes())
-        record = f"{content.info}/RECORD"
-        targets = [target for target in self._targets(content) if target.file.path != record]
-        self._refuse_conflicts(wheel, [(target.path, target.file.sha256) for target in targets])
-        # The same file of two wheels lies there once; both list it.
-        new = [target for target in targets if target.path not in self._owners]
-        for target in new:
-            self._make_folders(target.path.rpartition("/")[0])
-        try:
-            rows = self._copy_all(f"{image}/{TREE_NAME}", new)
-        except BaseException:
-            for target in new:
-                _forget(f"{self._folder}/{target.path}")
-            raise
+    def _install(self, wheel: LockedWheel, path: Path) -> None:
+        with opened(path) as image:
+            content = Image.read(image)
+            record = f"{content.info}/RECORD"
+            targets = [target for target in self._targets(content) if target.file.path != record]
+            self._refuse_conflicts(wheel, [(target.path, target.file.sha256) for target in targets])
+            # The same file of two wheels lies there once; both list it.
+            new = [target for target in targets if target.path not in self._owners]
+            for folder in dict.fromkeys(target.path.rpartition("/")[0] for target in new):
+                self._make_folders(folder)
+            try:
+                rows = self._copy_all(image, new)
+            except BaseException:
+                for target in new:
+                    _forget(f"{self._folder}/{target.path}")
+                raise
         shared = [target for target in targets if target.path in self._owners]
         rows += [(target.path, target.file.sha256, target.file.size) for target in shared]
         rows += self._write_scripts(wheel, f"{self._folder}/{self._site}/{content.info}/entry_points.txt")
@@ -115,20 +114,25 @@ class Installation:
             "data": "",
             "headers": f"include/site/{version}/{name}",
         }
-        for file in content.files:
+        for file, start in zip(content.files, content.starts(), strict=True):
             if not is_left_out(file.path):
                 scheme, inner = destination(file.path, data)
-                yield _Target(file, f"{bases[scheme]}/{inner}".lstrip("/"), scheme)
+                yield _Target(file, start, f"{bases[scheme]}/{inner}".lstrip("/"), scheme)
 
     def _refuse_conflicts(self, wheel: LockedWheel, files: Sequence[tuple[str, str]]) -> None:
         faults = []
         for path, sha256 in files:
             owner, content = self._owners.get(path, ("", sha256))
-            above = next((folder for folder in _above(path) if folder in self._owners), None)
             if content != sha256:
                 faults.append(f"conflict: {path}: is also in {owner}, with other content")
-            elif path in self._folders or above is not None:
+            elif path in self._folders:
                 faults.append(f"conflict: {path}: is a file here and a folder there")
+        folders = {path.rpartition("/")[0] for path, _ in files} - self._folders
+        above = {above for folder in folders for above in (folder, *_above(folder))}
+        faults += [
+            f"conflict: {path}: is a file there and a folder here"
+            for path in sorted(above & self._owners.keys())
+        ]
         if faults:
             raise WheelRefusedError(wheel.filename, faults)
 
@@ -144,51 +148,61 @@ class Installation:
 
     # --- copying ----------------------------------------------------------------------
 
-    def _copy_all(self, tree: str, targets: Sequence[_Target]) -> list[_Row]:
-        if sum(target.file.size for target in targets) < _FEW_BYTES:
-            return [self._copy(tree, target) for target in targets]
+    def _copy_all(self, image: OpenFile, targets: Sequence[_Target]) -> list[_Row]:
+        rows: list[_Row] = []
+        large = [target for target in targets if _is_large(target)]
 
-        def copy_some(some: Sequence[_Target]) -> list[_Row]:
-            return [self._copy(tree, target) for target in some]
+        def copy_small() -> None:
+            for target, content in _contents(image, [each for each in targets if not _is_large(each)]):
+                rows.append(self._copy_small(target, content))
 
-        with ThreadPoolExecutor(_THREADS, "rldlib-copy") as pool:
-            shares = [targets[first :: 4 * _THREADS] for first in range(4 * _THREADS)]
-            return [row for rows in pool.map(copy_some, shares) for row in rows]
+        def copy_large(target: _Target) -> None:
+            rows.append(self._copy_large(target, image))
 
-    def _copy(self, tree: str, target: _Target) -> _Row:
+        share(copy_small, large, copy_large, lambda target: target.file.size)
+        return rows
+
+    def _copy_small(self, target: _Target, content: memoryview) -> _Row:
         file = target.file
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            raise DamagedImageError(f"{file.path} differs from its hash")
         path = f"{self._folder}/{target.path}"
-        source = os.open(f"{tree}/{file.path}", os.O_RDONLY | os.O_CLOEXEC)
+        if target.scheme == "scripts":
+            return self._write_script(path, target, bytes(content))
+        fd = self._files.create(path, 0o777 if file.executable else 0o666)
         try:
-            if target.scheme == "scripts":
-                return self._write_script(path, target, _read(source, file))
-            fd = self._files.create(path, 0o777 if file.executable else 0o666)
-            try:
-                self._transfer(source, fd, file)
-            finally:
-                os.close(fd)
+            if content:
+                self._files.write(fd, content)
         finally:
-            os.close(source)
+            os.close(fd)
         return target.path, file.sha256, file.size
 
-    def _transfer(self, source: int, fd: int, file: ImageFile) -> None:
-        """The content, shared where the file system can, and compared with its hash either way."""
-        cloned = self._cloned(source, fd)
-        digest = hashlib.sha256()
-        while chunk := os.read(source, min(file.size + 1, _CHUNK_BYTES)):
-            digest.update(chunk)
-            if not cloned:
-                self._files.write(fd, chunk)
+    def _copy_large(self, target: _Target, image: OpenFile) -> _Row:
+        """Shared where the file system can, and compared with its hash either way."""
+        file = target.file
+        fd = self._files.create(f"{self._folder}/{target.path}", 0o777 if file.executable else 0o666)
+        try:
+            at, cloned, digest = 0, self._cloned(image, target, fd), hashlib.sha256()
+            for chunk in image.chunks(target.start, file.size):
+                digest.update(chunk)
+                at += len(chunk)
+                if at > cloned:
+                    self._files.write_at(fd, chunk[-(at - cloned) :], max(cloned, at - len(chunk)))
+        finally:
+            os.close(fd)
         if digest.hexdigest() != file.sha256:
             raise DamagedImageError(f"{file.path} differs from its hash")
+        return target.path, file.sha256, file.size
 
-    def _cloned(self, source: int, fd: int) -> bool:
+    def _cloned(self, image: OpenFile, target: _Target, fd: int) -> int:
+        """How many bytes of a file are there without being written: whole blocks, or none."""
+        size = target.file.size - target.file.size % BLOCK_BYTES
         if self._clones:
             try:
-                self._files.clone(source, fd)
+                self._files.clone(image.fileno(), target.start, size, fd)
             except OSError:
                 self._clones = False  # this file system cannot; it is asked once
-        return self._clones
+        return size if self._clones else 0
 
     # --- scripts and RECORD --------------------------------------------------------------
 
@@ -226,16 +240,21 @@ class Installation:
 
     def _record(self, rows: Sequence[_Row], own: str) -> bytes:
         """RECORD as it is once installed: paths relative to site-packages."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
         inside = f"{self._site}/"
         up = "../" * (self._site.count("/") + 1)
+        lines = []
         for path, sha256, size in sorted(rows):
-            told = base64.urlsafe_b64encode(bytes.fromhex(sha256)).rstrip(b"=").decode()
             relative = path.removeprefix(inside) if path.startswith(inside) else up + path
-            writer.writerow((relative, f"sha256={told}", size))
-        writer.writerow((own, "", ""))
+            lines.append((relative, f"sha256={_in_base64(sha256)}", size))
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([*lines, (own, "", "")])
         return text.getvalue().encode()
+
+
+def _in_base64(sha256: str) -> str:
+    """As RECORD has it: for addresses, and without padding."""
+    told = binascii.b2a_base64(bytes.fromhex(sha256), newline=False)
+    return told.translate(_URL_SAFE, b"=").decode()
 
 
 def _above(path: str) -> Iterator[str]:
@@ -243,11 +262,20 @@ def _above(path: str) -> Iterator[str]:
         yield path
 
 
-def _read(source: int, file: ImageFile) -> bytes:
-    content = b"".join(iter(lambda: os.read(source, _CHUNK_BYTES), b""))
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        raise DamagedImageError(f"{file.path} differs from its hash")
-    return content
+def _is_large(target: _Target) -> bool:
+    # A script is rewritten, whatever its size.
+    return target.file.size >= LARGE_BYTES and target.scheme != "scripts"
+
+
+def _contents(image: OpenFile, targets: Sequence[_Target]) -> Iterator[tuple[_Target, memoryview]]:
+    """What lies side by side is read together."""
+    at, window = 0, memoryview(b"")
+    for target in targets:
+        size = target.file.size
+        if target.start < at or target.start + size > at + len(window):
+            at = target.start
+            window = memoryview(image[at : at + max(size, _WINDOW_BYTES)])
+        yield target, window[target.start - at : target.start - at + size]
 
 
 def _forget(path: str) -> None:

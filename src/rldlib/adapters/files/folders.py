@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rldlib.adapters.files.system import FileSystem
 
 
-def publish_folder(beside: Path, place: Path, *, files: FileSystem = REAL) -> None:
-    """Rename a folder that was built beside into place. Nothing is flushed.
+def publish(beside: Path, place: Path, *, files: FileSystem = REAL) -> None:
+    """Rename a file or folder that was built beside into place. Nothing is flushed.
 
     A reader sees all of it or nothing, also after a kill. After a power cut it
     may have its name and not its content: whoever reads must be able to tell.

@@ -1,17 +1,14 @@
-"""One file: written whole or not at all, read without reading what is not looked at."""
+"""One file: written whole or not at all."""
 
 from __future__ import annotations
 
-import mmap
 import os
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from rldlib.adapters.files.system import REAL, storage_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rldlib.adapters.files.system import FileSystem
@@ -121,25 +118,6 @@ def flush_path(path: str, *, files: FileSystem = REAL) -> None:
         files.flush(fd)
     finally:
         os.close(fd)
-
-
-@contextmanager
-def mapped(path: Path) -> Iterator[bytes | mmap.mmap]:
-    """The bytes of a file, without reading what is not looked at.
-
-    Raises:
-        StorageError: It cannot be read.
-    """
-    with storage_errors(path), path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
-            content: bytes | mmap.mmap = b""
-        else:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    try:
-        yield content
-    finally:
-        if not isinstance(content, bytes):
-            content.close()
 
 
 def _forget(path: str) -> None:

@@ -6,8 +6,6 @@ copied, and compared with its hash on the way.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from typing import TYPE_CHECKING, Final, cast
 
@@ -16,39 +14,32 @@ from rldlib.adapters.files import (
     HostLock,
     erase,
     flush_path,
-    mapped,
-    publish_folder,
+    opened,
+    publish,
     remove_tree,
     storage_errors,
-    write_file,
 )
-from rldlib.errors import MismatchError, StorageError, WheelRefusedError
+from rldlib.errors import MismatchError, StorageError
 from rldlib.reporter import Reporter
-from rldlib.values.image import MANIFEST_NAME, TREE_NAME, DamagedImageError, Image, ImageFile
+from rldlib.values.image import DamagedImageError, Image
 from rldlib.values.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection
     from pathlib import Path
     from typing import BinaryIO
 
     from rldlib.adapters.files import FileSystem
     from rldlib.ports import Source
-    from rldlib.rules.archive import Data, Member
-    from rldlib.rules.inspection import Inspection
     from rldlib.values.lock import LockedWheel
     from rldlib.values.places import Kind
 
 # How long another process may fetch, or unpack, the same thing before we say so.
 _FETCH_DEADLINE_S: Final = 1800
 _UNPACK_DEADLINE_S: Final = 600
-_THREADS: Final = min(4, os.cpu_count() or 1)
-# Unpacking a large file leaves the interpreter to others; of small ones threads only take turns.
-_LARGE_BYTES: Final = 64 * 1024
-_FEW_BYTES: Final = 4 * 1024 * 1024
 # So much more than was promised is read, so that a file that grew is told as that.
 _SLACK_BYTES: Final = 1024 * 1024
-_READ_ONLY: Final = 0o444
+_WHOLE_BYTES: Final = 2 * 1024 * 1024
 # A hash becomes a file name.
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 
@@ -111,9 +102,10 @@ class Store:
     def image(self, wheel: LockedWheel) -> Path:
         """See `Store.image`."""
         place = self._places.place("image", wheel.sha256)
-        if not _is_complete(place):
+        # A folder is what earlier versions made.
+        if not place.is_file():
             with self._locked("image", wheel.sha256):
-                if not _is_complete(place):
+                if not place.is_file():
                     self._unpack(wheel, place)
         return place
 
@@ -143,8 +135,8 @@ class Store:
         if self._verified.get(path) == mark:
             return path
         try:
-            with mapped(path) as data:
-                intact = hashlib.sha256(data).hexdigest() == sha256
+            with opened(path) as data:
+                intact = data.sha256() == sha256
         except StorageError as exc:
             if isinstance(exc.__cause__, FileNotFoundError):
                 return None  # collected since we looked
@@ -191,21 +183,24 @@ class Store:
     # --- images ----------------------------------------------------------------------
 
     def _unpack(self, wheel: LockedWheel, place: Path) -> None:
-        """Check and unpack in one pass; the caller holds the image's lock.
+        """Check and unpack; the caller holds the image's lock.
 
         It is not flushed. What a power cut leaves of it differs from its own hashes, which are compared
         whenever it is used: it is then unpacked again, from a wheel that was flushed.
         """
+        from rldlib.adapters.store.unpacking import unpack
+
         path = self._present(wheel)
         beside = self._places.beside("image", wheel.sha256)
         remove_tree(place, self._places.aside, files=self._files)
         erase(beside)
         try:
-            with mapped(path) as data, storage_errors(beside):
-                beside.mkdir(parents=True)
-                image = self._checked(data, wheel, str(beside / TREE_NAME))
-                write_file(str(beside / MANIFEST_NAME), image.dump(), mode=_READ_ONLY, files=self._files)
-            publish_folder(beside, place, files=self._files)
+            with opened(path) as file, storage_errors(beside):
+                self._places.aside.mkdir(parents=True, exist_ok=True)
+                # Of a small one each member is a slice, and no reading of its own.
+                data = file if len(file) > _WHOLE_BYTES else file.read(0, len(file))
+                unpack(data, wheel, str(beside), allow=self._allow, files=self._files)
+            publish(beside, place, files=self._files)
         finally:
             erase(beside)
 
@@ -221,76 +216,15 @@ class Store:
             )
         return path
 
-    def _checked(self, data: Data, wheel: LockedWheel, tree: str) -> Image:
-        from rldlib.rules.inspection import Inspection
-
-        inspection = Inspection(data, wheel.filename)
-        self._refuse(inspection, wheel)
-        self._files.make_folder(tree)
-        for folder in _folders(inspection.members):
-            self._files.make_folder(f"{tree}/{folder}")
-
-        def unpack(member: Member) -> ImageFile | None:
-            return self._write(inspection, member, f"{tree}/{member.name}")
-
-        written = _each(inspection.members, unpack)
-        self._refuse(inspection, wheel)
-        return inspection.image([file for file in written if file is not None])
-
-    def _write(self, inspection: Inspection, member: Member, path: str) -> ImageFile | None:
-        fd = self._files.create(path, _READ_ONLY)
-        try:
-            file = inspection.verify(member, lambda chunk: self._files.write(fd, chunk))
-        finally:
-            os.close(fd)
-        return file
-
-    def _refuse(self, inspection: Inspection, wheel: LockedWheel) -> None:
-        from rldlib.rules.gate import excused
-
-        faults = excused(inspection.faults, wheel.sha256, self._allow)
-        if faults:
-            raise WheelRefusedError(wheel.filename, [str(fault) for fault in faults])
-
-
-def _each(members: Sequence[Member], unpack: Callable[[Member], ImageFile | None]) -> list[ImageFile | None]:
-    """Unpack all of them, the large ones in threads; in the order of the members."""
-    large = [member for member in members if member.size >= _LARGE_BYTES]
-    if sum(member.size for member in large) < _FEW_BYTES:
-        return [unpack(member) for member in members]
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(_THREADS, "rldlib-unpack") as pool:
-        begun = {member.name: pool.submit(unpack, member) for member in large}
-        small = {member.name: unpack(member) for member in members if member.name not in begun}
-        return [
-            small[member.name] if member.name in small else begun[member.name].result() for member in members
-        ]
-
-
-def _folders(members: Collection[Member]) -> list[str]:
-    """Every folder that a file needs, outer ones first."""
-    found: set[str] = set()
-    for member in members:
-        folder = member.name.rpartition("/")[0]
-        while folder and folder not in found:
-            found.add(folder)
-            folder = folder.rpartition("/")[0]
-    return sorted(found)
-
-
-def _is_complete(place: Path) -> bool:
-    return (place / MANIFEST_NAME).exists()
-
 
 def _is_intact(place: Path) -> bool:
-    """Whether every file of an image is what its manifest says."""
+    """Whether every file of an image is what its end says."""
     try:
-        image = Image.parse((place / MANIFEST_NAME).read_bytes())
-        for file in image.files:
-            with (place / TREE_NAME / file.path).open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
-                    return False
-    except (OSError, DamagedImageError):
+        with opened(place) as data:
+            image = Image.read(data)
+            return all(
+                data.sha256(start, file.size) == file.sha256
+                for start, file in zip(image.starts(), image.files, strict=True)
+            )
+    except (StorageError, DamagedImageError):
         return False
-    return True

@@ -7,7 +7,7 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from rldlib.adapters.files import REAL, mapped, storage_errors
+from rldlib.adapters.files import REAL, opened, storage_errors
 from rldlib.errors import MismatchError
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Receiver(io.RawIOBase):
             raise MismatchError(f"the size of {self._what}", f"{self._size:,} bytes", f"{self._at:,} bytes")
         found = self._digest.hexdigest()
         if self._went_back:
-            with mapped(self._path) as data:
-                found = hashlib.sha256(data).hexdigest()
+            with opened(self._path) as file:
+                found = file.sha256()
         if found != self._sha256:
             raise MismatchError(f"the content of {self._what}", f"sha256 {self._sha256}", f"sha256 {found}")
         with storage_errors(self._path):
