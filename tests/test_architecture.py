@@ -32,6 +32,7 @@ _DAEMON = {
     "handle",
     "supervisor",
     "daemon",
+    "acknowledging",
     "responding",
 }
 
@@ -50,7 +51,8 @@ MAY_IMPORT = {
     "later": _INSIDE,
     "outside": _INSIDE,
     "offers": _INSIDE | {"journey", "outside"},
-    "preparation": _INSIDE | {"journey", "outside", "offers"},
+    "acknowledging": _INSIDE | {"journey", "outside", "offers"},
+    "preparation": _INSIDE | {"journey", "outside", "offers", "acknowledging"},
     "cohabitation": _INSIDE | {"journey", "outside", "preparation"},
     "handle": _INSIDE | {"wire"},
     "supervisor": _INSIDE | {"handle", "later"},
@@ -109,6 +111,7 @@ PUBLIC = {
     "LocalDaemon",
     "MismatchError",
     "NoCommonProtocolError",
+    "NoSupportError",
     "OperationNotFoundError",
     "OversizeError",
     "Policy",

@@ -10,9 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rldlib.adapters import pylock
-from rldlib.adapters.identity import Identity, signer
-from rldlib.adapters.ledger import Ledger
-from rldlib.defaults import outside, source
+from rldlib.adapters.identity import Identity
 from rldlib.errors import (
     InterpreterNotFoundError,
     MismatchError,
@@ -21,64 +19,24 @@ from rldlib.errors import (
     UnsatisfiableError,
     UsageError,
 )
-from rldlib.reporter import Reporter
-from rldlib.responding import Responder
 from rldlib.values.document import parse_profile
 from rldlib.values.foreign import MalformedDocumentError
-from rldlib.values.policy import Policy
 from rldlib.values.support import PROTOCOLS, Acknowledgement, Load, SupportRequest, host_kind
+from tests.peers import Responding
 from tests.services import service_wheel
 from tests.wheels import make_wheel
 
 ROOT = "f" * 64
 
 
-class Signed:
-    """What was published, by name."""
-
-    root_sha256 = ROOT
-
-    def __init__(self):
-        self.targets = {}
-        self.publications = 0
-
-    def publish_many(self, contents):
-        self.publications += 1
-        new = {name: data for name, data in contents.items() if self.targets.get(name) != data}
-        self.targets.update(new)
-        return bool(new)
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 class Scene:
     """A responder over a folder of wheels, and who asks it."""
 
     def __init__(self, tmp_path):
-        self.wheels = tmp_path / "wheels"
-        self.wheels.mkdir()
-        self.signed, self.clock = Signed(), Clock()
-        self.out = outside(
-            source=source(None, self.wheels),
-            root=tmp_path / "root",
-            policy=Policy(),
-            reporter=Reporter(),
-        )
+        self.there = Responding(tmp_path / "wheels", tmp_path / "root")
+        self.wheels, self.signed, self.clock = self.there.wheels, self.there.signed, self.there.clock
+        self.out, self.responder = self.there.out, self.there.responder
         self.identity = Identity(tmp_path / "asker")
-        self.responder = Responder(
-            self.out,
-            authority=self.signed,
-            ledger=Ledger(tmp_path / "root"),
-            signer=signer,
-            load=lambda: Load(slots=4, active=1),
-            clock=self.clock,
-        )
         self.kinds = tuple(host_kind(interpreter) for interpreter in self.out.interpreters.all())
 
     def ask(self, service="echo", specifier="", **more):
@@ -93,7 +51,7 @@ class Scene:
 def scene(tmp_path):
     scene = Scene(tmp_path)
     yield scene
-    scene.out.close()
+    scene.there.close()
 
 
 def test_an_answer_names_the_profile_and_the_lock_for_the_asking_kind_of_host(scene):

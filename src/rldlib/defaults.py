@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from rldlib.ports import Source, Workers
+    from rldlib.ports import Peer, Source, Workers
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock
     from rldlib.values.promise import Promise
@@ -104,17 +104,20 @@ def outside(
     policy: Policy,
     reporter: Reporter,
     workers: Workers | None = None,
+    peers: Sequence[Peer] = (),
 ) -> Outside:
     """Every port of a daemon, filled with its real adapter; `workers` where they were made before."""
     from rldlib.adapters.environments import Environments
     from rldlib.adapters.holdings import Holdings
     from rldlib.adapters.host_directory import host_directory
+    from rldlib.adapters.identity import Identity
     from rldlib.adapters.inprocess import InProcess
     from rldlib.adapters.interpreters import Interpreters
     from rldlib.adapters.journal import Journal
     from rldlib.adapters.placing import Placing
     from rldlib.adapters.probe import Probe
     from rldlib.adapters.promises import Promises
+    from rldlib.adapters.receipts import Receipts
     from rldlib.adapters.scores import Scores
     from rldlib.adapters.spawner import WorkerHost
     from rldlib.adapters.store import Store
@@ -135,6 +138,9 @@ def outside(
         workers=workers or WorkerHost(),
         host_process=InProcess(reporter),
         journal=Journal(root),
+        identity=Identity(root),
+        receipts=Receipts(root),
+        peers=tuple(peers),
         read_profile=_read_profile,
         policy=policy,
         reporter=reporter,

@@ -10,7 +10,7 @@ nothing newer than Python 3.10.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class RldlibError(Exception):
     """Base of all errors that rldlib raises on purpose."""
 
-    exit_status: ClassVar[int] = 1
+    exit_status: int = 1
 
     def facts(self) -> dict[str, Any]:
         """What is known beyond the message, as plain data for ``--json``."""
@@ -255,6 +255,26 @@ class SigningKeyMissingError(UnavailableError):
             f"the key that signs {self.role} is not at {self.path}; nothing was published. "
             "Bring it back, publish, and take it away again; 'rld trust status' lists the keys that are here"
         )
+
+
+class NoSupportError(UnavailableError):
+    """Nobody who was asked gives the service.
+
+    Attributes:
+        service: The service that was asked for.
+        refusals: Who was asked, in that order, and why each does not.
+    """
+
+    def __init__(self, service: str, refusals: Sequence[tuple[str, RldlibError]]) -> None:
+        super().__init__(service, tuple(refusals))
+        self.service = service
+        self.refusals = tuple(refusals)
+        # Something that is not what it says it is weighs more than something that is not there.
+        self.exit_status = max(error.exit_status for _, error in self.refusals)
+
+    def __str__(self) -> str:
+        told = "; ".join(f"{who}: {error}" for who, error in self.refusals)
+        return f"nobody gives {self.service}. {told}"
 
 
 class UnsatisfiableError(UnavailableError):

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from rldlib.errors import (
     CapacityError,
+    IntegrityError,
     MismatchError,
+    NoSupportError,
     ResourceUnavailableError,
     ServiceNotFoundError,
     UnavailableError,
@@ -26,14 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
+    from rldlib.errors import RldlibError
     from rldlib.journey import Journey
     from rldlib.outside import Outside
-    from rldlib.ports import Source
+    from rldlib.ports import Peer, Source
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.request import ServiceRequest
     from rldlib.values.room import Alternative, Room
+    from rldlib.values.support import SupportRequest
     from rldlib.values.wheel import WheelFile
 
 # Profiles of so many older versions are read for a proposal, and only where
@@ -43,12 +47,26 @@ _PROPOSALS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """A profile and its lock, asked for or retained. `candidates` is empty for what was retained."""
+    """A profile, and what is known of its lock.
+
+    Attributes:
+        profile_bytes: The profile as it came.
+        profile: The same, read.
+        candidates: From an index: the wheel, with each interpreter that takes it; the lock is to be made.
+        offered: From an index: older versions.
+        pinned: From a responder, or retained: the lock itself, and the interpreter it is for.
+    """
 
     profile_bytes: bytes
     profile: ResourceProfile
     candidates: Sequence[Choice] = ()
     offered: Sequence[Choice] = ()
+    pinned: tuple[Lock, Interpreter] | None = None
+
+    @property
+    def interpreter(self) -> Interpreter:
+        """What it would be performed on."""
+        return self.pinned[1] if self.pinned is not None else self.candidates[0].interpreter
 
 
 class Offers:
@@ -58,7 +76,61 @@ class Offers:
         self._out = outside
 
     def ask(self, request: ServiceRequest, journey: Journey) -> Offer:
-        """Read the profile of the newest version that fits, without its wheel."""
+        """Ask the responders in their order, then the index; the first that gives the service does.
+
+        Raises:
+            NoSupportError: Several were asked, and none does; it tells why of each.
+        """
+        refusals: list[tuple[str, RldlibError]] = []
+        for peer in self._out.peers:
+            try:
+                return self._supported(peer, request, journey)
+            except (UnavailableError, IntegrityError) as exc:
+                refusals.append((peer.identity, exc))
+                journey.found(refusals=[{"who": who, **error.facts()} for who, error in refusals])
+        if not refusals:
+            return self._listed(request, journey)
+        if self._out.source is not None:
+            try:
+                return self._listed(request, journey)
+            except (UnavailableError, IntegrityError) as exc:
+                refusals.append((self._out.source.identity, exc))
+        if len(refusals) == 1:
+            raise refusals[0][1]
+        raise NoSupportError(request.service, refusals)
+
+    def _supported(self, peer: Peer, request: ServiceRequest, journey: Journey) -> Offer:
+        """What a responder gives, verified: its profile, and its lock for an interpreter of this host."""
+        interpreters = self._out.interpreters.all()
+        support = peer.support(self._support_request(request, interpreters))
+        profile = parse_profile(support.profile, source=f"{support.answer.profile} of {peer.identity}")
+        if support.lock is None:
+            reason = f"it performs {profile.version} for others, and has no wheels for this host"
+            raise ServiceNotFoundError(request.service, peer.identity, reason)
+        lock, interpreter = support.lock, interpreters[support.interpreter]
+        _compare(request, peer.identity, profile, lock, interpreter)
+        journey.found(
+            source=peer.identity, trust="root", version=profile.version, profile_bytes=len(support.profile)
+        )
+        return Offer(profile_bytes=support.profile, profile=profile, pinned=(lock, interpreter))
+
+    def _support_request(
+        self, request: ServiceRequest, interpreters: Sequence[Interpreter]
+    ) -> SupportRequest:
+        from rldlib.values.support import PROTOCOLS, SupportRequest, host_kind
+
+        return SupportRequest(
+            protocols=PROTOCOLS,
+            service=request.service,
+            specifier=str(request.specifier),
+            prereleases=self._out.policy.prereleases,
+            wish="local",
+            domain=self._out.identity.domain,
+            interpreters=tuple(host_kind(interpreter) for interpreter in interpreters),
+        )
+
+    def _listed(self, request: ServiceRequest, journey: Journey) -> Offer:
+        """The profile of the newest version that fits in an index, read without its wheel."""
         source = self._source(request)
         interpreters = self._out.interpreters.all()
         offers = source.offers(request)
@@ -82,12 +154,10 @@ class Offers:
     def decide(self, offer: Offer, journey: Journey) -> None:
         """From the profile alone: no byte of the payload was fetched yet."""
         _refuse_what_is_not_held(offer.profile)
-        interpreter = offer.candidates[0].interpreter
-        room = self._out.probe.room(interpreter, self._out.root, self._out.promises.living())
+        room = self._out.probe.room(offer.interpreter, self._out.root, self._out.promises.living())
         lacking = capacity.shortfalls(offer.profile.demand, room)
         tell_room(journey, offer.profile, room)
-        if self._out.source is not None:
-            journey.found(received_bytes=self._out.source.received_bytes)
+        journey.found(received_bytes=self._out.received_bytes)
         if lacking:
             journey.found(shortfalls=[shortfall.facts() for shortfall in lacking])
             raise CapacityError(
@@ -96,6 +166,8 @@ class Offers:
 
     def lock(self, request: ServiceRequest, offer: Offer, journey: Journey) -> tuple[Lock, Interpreter]:
         """Pin every wheel, on the first interpreter for which there is a set that fits."""
+        if offer.pinned is not None:
+            return self._pinned(*offer.pinned, journey)
         refused: UnsatisfiableError | None = None
         source = self._source(request)
         for choice in offer.candidates:
@@ -105,20 +177,23 @@ class Offers:
                 # Another interpreter may have the wheels that this one lacks.
                 refused = refused or exc
                 continue
-            self._compare_with_pin(lock)
-            journey.found(
-                interpreter=str(choice.interpreter),
-                locked=[wheel.filename for wheel in lock.wheels],
-                download_bytes=lock.download_bytes,
-            )
-            return lock, choice.interpreter
+            return self._pinned(lock, choice.interpreter, journey)
         raise refused or UnavailableError(f"{request.service} has no candidate")
+
+    def _pinned(self, lock: Lock, interpreter: Interpreter, journey: Journey) -> tuple[Lock, Interpreter]:
+        self._compare_with_pin(lock)
+        journey.found(
+            interpreter=str(interpreter),
+            locked=[wheel.filename for wheel in lock.wheels],
+            download_bytes=lock.download_bytes,
+        )
+        return lock, interpreter
 
     def _source(self, request: ServiceRequest) -> Source:
         if self._out.source is None:
             raise UsageError(
-                f"{request.service} is not here, and no source was named: give --index-url URL or --wheels DIR "
-                "(in Python: LocalDaemon(index_url=...) or LocalDaemon(wheels=...))"
+                f"{request.service} is not here, and nobody was named to ask: give --index-url URL or --wheels DIR "
+                "(in Python: LocalDaemon(index_url=...) or LocalDaemon(wheels=...)), or join a responder by 'rld join'"
             )
         return self._out.source
 
@@ -150,6 +225,23 @@ class Offers:
             if data is not None:
                 candidates.append(parse_profile(data, source=choice.wheel.filename))
         return capacity.alternative(offer.profile.service, candidates, room)
+
+
+def _compare(
+    request: ServiceRequest, identity: str, profile: ResourceProfile, lock: Lock, interpreter: Interpreter
+) -> None:
+    """Signed is not yet asked for: a responder's lock must be of this service, this version and this host."""
+    for what, asked, found in (
+        ("the service that was given", request.service, profile.service),
+        ("the service of the lock", request.service, lock.service),
+        ("the version of the lock", profile.version, lock.version),
+        ("the interpreter of the lock", interpreter.label, lock.interpreter),
+        ("the source of the lock", identity, lock.source),
+    ):
+        if asked != found:
+            raise MismatchError(f"{what} of {identity}", asked, found, "It was not used")
+    if not request.specifier.contains(profile.version, prereleases=True):
+        raise MismatchError(f"the version that {identity} gives", str(request), profile.version)
 
 
 def offered_profile(

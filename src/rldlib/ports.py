@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rldlib.values.request import ServiceRequest
     from rldlib.values.room import Room
     from rldlib.values.start import StartOrder
-    from rldlib.values.support import Acknowledgement
+    from rldlib.values.support import Acknowledgement, Support, SupportRequest
     from rldlib.values.wheel import WheelFile
 
 
@@ -281,6 +281,57 @@ class Identity(Protocol):
 
     def sign(self, data: bytes) -> str:
         """Its signature over `data`, in base64."""
+        ...
+
+
+class Peer(Protocol):
+    """Another daemon as a requestor sees it: known by its domain, believed by its trust root."""
+
+    @property
+    def identity(self) -> str:
+        """What it is told as, and what locks that it gave name as their source: ``rldlib:ROOT_SHA256``."""
+        ...
+
+    @property
+    def source(self) -> Source:
+        """Gives the bytes that its answers pin. It lists nothing."""
+        ...
+
+    def support(self, asked: SupportRequest) -> Support:
+        """Ask for support, and verify what the answer names.
+
+        Raises:
+            UnavailableError: It is silent, does not know the service, or has nothing for this host.
+            IntegrityError: What it names is not signed as it must be; the trusted state did not change.
+        """
+        ...
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """Hand over a receipt. It may be said again.
+
+        Raises:
+            SourceUnavailableError: It was not taken now.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of its connections."""
+        ...
+
+
+class Receipts(Protocol):
+    """Acknowledgements that were not taken yet, for each domain. Raises `StorageError`."""
+
+    def keep(self, identity: str, said: Acknowledgement) -> None:
+        """Keep one until it was taken; a newer one of the same service and version replaces it."""
+        ...
+
+    def pending(self, identity: str) -> Sequence[Acknowledgement]:
+        """Those that a domain has not taken."""
+        ...
+
+    def taken(self, identity: str, said: Acknowledgement) -> None:
+        """Drop one, unless a newer one replaced it meanwhile."""
         ...
 
 

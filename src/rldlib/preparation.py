@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from rldlib.acknowledging import Acknowledging
 from rldlib.errors import (
     CapacityError,
     MismatchError,
@@ -77,6 +78,7 @@ class Preparation:
     def __init__(self, outside: Outside) -> None:
         self._out = outside
         self._offers = Offers(outside)
+        self._acknowledging = Acknowledging(outside)
 
     def prepare(self, request: ServiceRequest, journey: Journey) -> Prepared:
         """See `LocalDaemon.prepare`. What fails halfway leaves no promise and nothing half-done."""
@@ -107,6 +109,7 @@ class Preparation:
                 journey.noted(note)
             if retained is None:
                 self._out.holdings.keep(lock, offer.profile_bytes)
+                self._acknowledging.received(offer, lock, journey)
             order = self._order(offer.profile, lock, environment, resources)
             journey.found(environment=str(environment), python=str(interpreter.version))
         except BaseException:
@@ -144,11 +147,13 @@ class Preparation:
                 service, str(self._out.root), "nothing of it is kept here; 'rld ps' lists what runs"
             )
         held = holdings.locks(service)
+        given = self._acknowledging.given(service)
         holdings.forget(service)
         others = [lock for name in holdings.services() for lock in holdings.locks(name)]
         # Within the admission, so that nobody is promised what is being removed.
         with self._out.promises.admission() as living:
             removed = self._out.remains.remove(held, others, living)
+        self._acknowledging.released(given)
         return {"service": service, **removed}
 
     # --- what a place may refuse ---------------------------------------------------
@@ -163,22 +168,22 @@ class Preparation:
 
     def _retained(self, request: ServiceRequest, journey: Journey) -> tuple[Offer, Lock, Interpreter] | None:
         """What the root pinned for this request before, on an interpreter that is still there."""
-        source = self._out.source
         for holding in self._out.holdings.of(request.service):
             if not request.specifier.contains(holding.version, prereleases=True):
                 continue
-            if source is not None and holding.lock.source != source.identity:
+            if not self._out.asks(holding.lock.source):
                 continue
             for interpreter in self._out.interpreters.all():
                 if interpreter.label == holding.lock.interpreter:
                     journey.found(
                         version=str(holding.version),
                         source=holding.lock.source,
-                        trust="index",
+                        trust="root" if holding.lock.source.startswith("rldlib:") else "index",
                         pinned=f"by the lock kept here ('rld lock {request.service}')",
                     )
                     profile = parse_profile(holding.profile, source=f"{request.service} {holding.version}")
-                    return Offer(profile_bytes=holding.profile, profile=profile), holding.lock, interpreter
+                    pinned = holding.lock, interpreter
+                    return Offer(profile_bytes=holding.profile, profile=profile, pinned=pinned), *pinned
         return None
 
     def _promise(
@@ -224,11 +229,11 @@ class Preparation:
         """The resources where the worker finds them; in a damaged environment some are not to be found."""
         out = self._out
         try:
-            return out.placing.place(profile, environment, lock, out.store, out.source)
+            return out.placing.place(profile, environment, lock, out.store, out.giver(lock.source))
         except (StorageError, ResourceUnavailableError):
             if not self._mended(environment, lock, interpreter, journey):
                 raise
-        return out.placing.place(profile, environment, lock, out.store, out.source)
+        return out.placing.place(profile, environment, lock, out.store, out.giver(lock.source))
 
     def _mended(self, environment: Path, lock: Lock, interpreter: Interpreter, journey: Journey) -> bool:
         """Build an environment again if it is damaged; whether it was, and is no more."""
@@ -292,6 +297,7 @@ class Preparation:
     # --- what the steps share ------------------------------------------------------
 
     def _source_of(self, lock: Lock) -> Source:
-        if self._out.source is None:
+        giver = self._out.giver(lock.source)
+        if giver is None:
             raise UsageError(f"{lock.service} must be fetched again: name its source, {lock.source}")
-        return self._out.source
+        return giver

@@ -7,14 +7,13 @@ import functools
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
 from rldlib.adapters.files import REAL, HostLock, replace_atomically, storage_errors
 from rldlib.errors import StorageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from rldlib.adapters.files import FileSystem
 
@@ -59,6 +58,9 @@ class Identity:
 
     @functools.cached_property
     def _private(self) -> Ed25519PrivateKey:
+        # Not before somebody is told who this is: it takes longer to import than a warm start has.
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
         found = self._read()
         if found is None:
             with HostLock(self._lock, deadline_s=_DEADLINE_S, files=self._files):
@@ -85,6 +87,9 @@ class Identity:
 
 def signer(key: str, signature: str, data: bytes) -> str | None:
     """The domain whose key signed `data`, as `Identity.domain` tells it; None where `key` did not."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
     try:
         raw = base64.b64decode(key, validate=True)
         public = Ed25519PublicKey.from_public_bytes(raw)

@@ -26,6 +26,8 @@ from rldlib.values.shapes import Choice, Flag, Number, Published, Text, Whole
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rldlib.values.lock import Lock
+
 T = TypeVar("T")
 
 # What this rldlib speaks; a request lists all that its sender does, the best first.
@@ -191,6 +193,23 @@ class SupportAnswer:
     remote: bool = field(default=False, metadata=shaped(Flag()))
     operations: Mapping[str, Any] = field(default_factory=dict, metadata=shaped(Free()))
     load: Load = field(metadata=shaped(Record(Load)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """An answer with what it names, verified under the responder's trust root.
+
+    Attributes:
+        answer: The answer itself, a hint.
+        profile: The profile's bytes.
+        lock: The lock for one of the asked interpreters; None where none was offered.
+        interpreter: The position of that interpreter in the request.
+    """
+
+    answer: SupportAnswer
+    profile: bytes
+    lock: Lock | None = None
+    interpreter: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
