@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rldlib.values.project_page import HTML_PAGE, JSON_PAGE, MalformedPageError, parse_page
+from rldlib.values.project_page import HTML_PAGE, JSON_PAGE, MAX_PAGE_BYTES, MalformedPageError, parse_page
 
 _URL = "https://index.example/simple/tax/"
 _HEX = "ab" * 32
@@ -208,3 +210,38 @@ def test_any_html_is_a_page_or_none(pieces):
     except MalformedPageError:
         return
     assert all(wheel.name == "tax" for wheel in page.wheels)
+
+
+_TINY = {
+    "nested lists": (JSON_PAGE, b"[" * 90 + b"]" * 90 + b","),
+    "nested objects": (JSON_PAGE, b'{"":' * 90 + b"0" + b"}" * 90 + b","),
+    "pairs": (JSON_PAGE, b'{"":0},'),
+    "links": (HTML_PAGE, b"<a href=x>"),
+    "attributes": (HTML_PAGE, b"<a href=x " + b"b " * 50_000 + b">"),
+    "a character of four bytes in each": (HTML_PAGE, "<a href=\U0001f600>".encode() + b"x" * 300),
+    "tags": (
+        HTML_PAGE,
+        f"<a href=tax-1.0-py3{'.a' * 20}-none{'.a' * 20}-any.whl><a href=tax-1-py3{'.a' * 80}-none{'.a' * 5}-any.whl>".encode(),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("media_type", "piece"), _TINY.values(), ids=_TINY)
+def test_the_largest_page_of_tiny_things_stays_within_its_memory(media_type, piece):
+    """Read without bounds, thirty-two megabytes of some of these become more than a thousand."""
+    page = piece * (MAX_PAGE_BYTES // len(piece))
+    if media_type == JSON_PAGE:
+        page = b'{"meta":{"api-version":"1.0"},"files":[' + page[:-1] + b"]}"
+
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(MalformedPageError):
+            parse_page("tax", _URL, media_type, page)
+        assert tracemalloc.get_traced_memory()[1] < 256 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_name_of_countless_tags_is_no_wheel():
+    assert _html(f"<a href=tax-1.0-py3{'.a' * 60}-none{'.a' * 60}-any.whl>").wheels == ()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import enum
 import json
+import tracemalloc
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from tests.wire.values import plain_json, same, values
 
 from rldlib.wire.codec import EncodingError, decode, encode
 from rldlib.wire.frames import MAX_FRAME_BYTES, MAX_HEAD_BYTES, Frame, FrameReader, ProtocolError
+from rldlib.wire.marks import MAX_MARKS
 from rldlib.wire.tags import MAX_DEPTH
 
 
@@ -236,6 +238,55 @@ def test_more_json_than_is_read_is_refused_where_it_is_written():
         encode(["reply", 1, "x" * MAX_HEAD_BYTES])
 
     assert travelled(bytes(MAX_HEAD_BYTES)) == bytes(MAX_HEAD_BYTES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cell",
+    [b"[]", b"{}", b'{"":0}', b"0", b'"ab"', b"[" * 90 + b"]" * 90, b'{"":' * 90 + b"0" + b"}" * 90],
+    ids=["lists", "dicts", "pairs", "numbers", "texts", "nested lists", "nested dicts"],
+)
+def test_tiny_values_by_the_million_are_refused_before_they_are_read(cell):
+    """Sixteen megabytes of such JSON would become hundreds."""
+    count = (MAX_HEAD_BYTES - 100) // (len(cell) + 1)
+    frame = Frame(b'["reply",1,[' + b",".join([cell] * count) + b"]]")
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(ProtocolError, match="too many values"):
+            decode(frame)
+        assert tracemalloc.get_traced_memory()[1] < 2 * MAX_HEAD_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+def test_as_many_values_as_may_travel_are_bounded_in_memory():
+    cell = {"": {"": {"": {"": {"": {"": {"": {"": {"": 0}}}}}}}}}
+    parts = encode(["reply", 1, [cell] * (MAX_MARKS // 20)])
+    frame = Frame(bytes(parts[0][8:]))
+
+    tracemalloc.start()
+    try:
+        decode(frame)
+        assert tracemalloc.get_traced_memory()[1] < 128 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.slow
+def test_more_values_than_are_read_are_refused_where_they_are_written():
+    with pytest.raises(EncodingError, match="more than a million values"):
+        encode(["reply", 1, list(range(MAX_MARKS))])
+
+    assert travelled(list(range(MAX_MARKS - 3))) == list(range(MAX_MARKS - 3))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [',:[{"\\' * 200_000, "\\" * 3_000_001, '","' * 700_000])
+def test_marks_within_a_text_are_none(text):
+    assert travelled(text) == text
+    assert travelled([text, text[:-1]]) == [text, text[:-1]]
 
 
 def test_many_buffers_are_few_parts():

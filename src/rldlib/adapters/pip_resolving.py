@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name
 from packaging.version import Version
 
 from rldlib.adapters.pinning import locked
@@ -24,6 +24,7 @@ from rldlib.reporter import Reporter
 from rldlib.values.metadata import parse_metadata
 from rldlib.values.policy import Policy
 from rldlib.values.wanted import PROVIDED
+from rldlib.values.wheel import read_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -166,7 +167,7 @@ def _offered(service: str, item: Mapping[str, Any], source: Source) -> WheelFile
     """The source's own word on a file that pip chose; what the source does not offer is refused."""
     filename = unquote(urlsplit(str(item["download_info"]["url"])).path.rpartition("/")[2])
     try:
-        name = parse_wheel_filename(filename)[0]
+        name = read_name(filename)[0]
     except InvalidWheelFilename:
         name = canonicalize_name(_name(item))
     found = [wheel for wheel in source.project(name) or () if wheel.filename == filename]

@@ -17,13 +17,14 @@ from packaging.pylock import (
     PylockValidationError,
 )
 from packaging.specifiers import SpecifierSet
-from packaging.utils import InvalidWheelFilename, NormalizedName, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, NormalizedName
 from packaging.version import Version
 
 from rldlib.errors import MismatchError
 from rldlib.values.digest import is_sha256
 from rldlib.values.lock import Lock, LockedWheel
 from rldlib.values.markers import READING
+from rldlib.values.wheel import read_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +151,7 @@ def _locked_wheel(name: str, version: Version, wheel: PackageWheel) -> LockedWhe
         raise ValueError(f"{name} has no size from 0 to {_MAX_WHEEL_BYTES:,} bytes")
     if PurePath(wheel.filename).name != wheel.filename:
         raise ValueError(f"{wheel.filename!r} is no file name")
-    if parse_wheel_filename(wheel.filename)[:2] != (name, version):
+    if read_name(wheel.filename)[:2] != (name, version):
         raise ValueError(f"{wheel.filename} is no wheel of {name} {version}")
     return LockedWheel(
         name=name,

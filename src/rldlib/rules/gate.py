@@ -15,11 +15,12 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from rldlib.rules.layout import UnknownSchemeError, destination
 from rldlib.values.fault import Fault
+from rldlib.values.wheel import read_name
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -183,7 +184,7 @@ def _folded(path: str) -> str:
 def identify(filename: str, paths: Iterable[str]) -> tuple[Identity | None, list[Fault]]:
     """Compare the file's name with the one ``.dist-info`` folder that there must be."""
     try:
-        name, version, _, _ = parse_wheel_filename(filename)
+        name, version, _, _ = read_name(filename)
     except InvalidWheelFilename as exc:
         return None, [Fault("filename", str(exc))]
     tops = {path.partition("/")[0] for path in paths}

@@ -27,7 +27,11 @@ HTML_PAGE = "application/vnd.pypi.simple.v1+html"
 ACCEPT = f"{JSON_PAGE}, {HTML_PAGE};q=0.2, text/html;q=0.1"
 # The public index's largest page has 10 MiB as JSON.
 MAX_PAGE_BYTES = 32 * 1024 * 1024
-_MAX_FILENAME = 256
+# The largest page has some half a million of these in its JSON; each becomes ninety bytes at the worst.
+_MAX_MARKS = 2_000_000
+_MARKS = (b",", b":", b"[", b"{")
+# Over all files together; most have one or two.
+_MAX_TAGS = 400_000
 _OWN_PROFILE_KEY = "rldlib-profile"
 
 
@@ -73,6 +77,8 @@ def parse_page(name: str, url: str, media_type: str, body: bytes) -> ProjectPage
 
 
 def _parse_json(name: str, url: str, body: bytes) -> ProjectPage:
+    if sum(map(body.count, _MARKS)) > _MAX_MARKS:
+        raise MalformedPageError(f"its JSON has more than {_MAX_MARKS:,} values and names")
     try:
         page = json.loads(body)
     except RecursionError as exc:
@@ -92,7 +98,7 @@ def _parse_json(name: str, url: str, body: bytes) -> ProjectPage:
         else {"status": status, "reason": meta.get("project-status-reason")}
     )
     return ProjectPage(
-        wheels=tuple(_json_wheels(name, url, files)),
+        wheels=_bounded(_json_wheels(name, url, files)),
         status=_text(status.get("status")) or "active",
         reason=_text(status.get("reason")),
     )
@@ -139,12 +145,12 @@ def _parse_html(name: str, url: str, body: bytes) -> ProjectPage:
     from rldlib.values.links import NoLinksError, links_of
 
     try:
-        links = links_of(body.decode("utf-8", "replace"))
+        links = links_of(body)
     except NoLinksError as exc:
         raise MalformedPageError(str(exc)) from exc
     base = urljoin_or_none(url, links.base) if links.base else url
     return ProjectPage(
-        wheels=tuple(_html_wheels(name, base or url, links.anchors)),
+        wheels=_bounded(_html_wheels(name, base or url, links.anchors)),
         status=links.status.get("pypi:project-status", "") or "active",
         reason=links.status.get("pypi:project-status-reason", ""),
     )
@@ -197,10 +203,21 @@ def urljoin_or_none(base: str, reference: str) -> str | None:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
+def _bounded(wheels: Iterator[WheelFile]) -> tuple[WheelFile, ...]:
+    found = []
+    tags = 0
+    for wheel in wheels:
+        tags += len(wheel.tags)
+        if tags > _MAX_TAGS:
+            raise MalformedPageError(f"its files have more than {_MAX_TAGS:,} tags")
+        found.append(wheel)
+    return tuple(found)
+
+
 def _wheel(
     name: str, filename: str, locator: str | None, *, requires_python: str, **known: Any
 ) -> WheelFile | None:
-    if locator is None or not filename.endswith(".whl") or len(filename) > _MAX_FILENAME:
+    if locator is None or not filename.endswith(".whl"):
         return None
     try:
         wheel = wheel_file(filename, locator, requires_python=_specifier(requires_python), **known)

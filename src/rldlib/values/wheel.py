@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
-from packaging.utils import BuildTag, NormalizedName, parse_wheel_filename
+from packaging.utils import BuildTag, InvalidWheelFilename, NormalizedName, parse_wheel_filename
 
 if TYPE_CHECKING:
     from packaging.tags import Tag
     from packaging.version import Version
+
+# What file systems take.
+_MAX_NAME = 255
+# A name says its tags as a product of three lists: within its length, one could say sixty thousand.
+_MAX_TAGS = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +56,29 @@ class WheelFile:
     profile_sha256: str | None = None
 
 
+def read_name(filename: str) -> tuple[NormalizedName, Version, BuildTag, frozenset[Tag]]:
+    """Name, version, build and tags, as a wheel's file name says them.
+
+    Raises:
+        packaging.utils.InvalidWheelFilename: The name is none of a wheel, or out of all bounds.
+    """
+    if len(filename) > _MAX_NAME:
+        raise InvalidWheelFilename(
+            f"{filename[:40]!r}... has {len(filename):,} characters; at most {_MAX_NAME}"
+        )
+    tags = prod(part.count(".") + 1 for part in filename.removesuffix(".whl").split("-")[-3:])
+    if tags > _MAX_TAGS:
+        raise InvalidWheelFilename(f"{filename!r} says {tags:,} tags; at most {_MAX_TAGS}")
+    return parse_wheel_filename(filename)
+
+
 def wheel_file(filename: str, locator: str, **known: object) -> WheelFile:
     """Read a wheel's name; ``known`` are further fields of `WheelFile`.
 
     Raises:
         packaging.utils.InvalidWheelFilename: The name is none of a wheel.
     """
-    name, version, build, tags = parse_wheel_filename(filename)
+    name, version, build, tags = read_name(filename)
     return WheelFile(
         filename=filename,
         locator=locator,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # What the kernel takes in one `sendmsg` is bounded (IOV_MAX is 1024).
 _MAX_PARTS = 64
 _TAG_TEXT = f'"{TAG}"'
+# What a shorter head becomes is of no account: three megabytes at the worst.
+_SHORT_HEAD_BYTES = 64 * 1024
 
 
 class EncodingError(TypeError):
@@ -83,6 +85,8 @@ def decode(frame: Frame, outside: Outside | None = None) -> list[Any]:
     Raises:
         ProtocolError: The frame is no message. Nothing else comes out.
     """
+    if len(frame.head) > _SHORT_HEAD_BYTES and _crowded(frame.head):
+        raise ProtocolError("a frame whose head holds too many values")
     try:
         text = str(frame.head, "utf-8", "surrogatepass")
         message, end = _read(text, 0)
@@ -110,6 +114,11 @@ def _parts(lowered: list[Any], buffers: list[memoryview]) -> list[bytes | memory
             f"takes {len(head):,} bytes as JSON, and at most {MAX_HEAD_BYTES:,} are allowed; "
             "bytes and arrays are not JSON, and may be larger",
         )
+    if len(head) > _SHORT_HEAD_BYTES and _crowded(head):
+        raise EncodingError(
+            "",
+            "holds more than a million values and names; an array counts as one, and a stream's items singly",
+        )
     size = len(head) + sum(map(len, buffers))
     if size > MAX_FRAME_BYTES:
         raise EncodingError(
@@ -121,6 +130,12 @@ def _parts(lowered: list[Any], buffers: list[memoryview]) -> list[bytes | memory
     if len(buffers) >= _MAX_PARTS:
         return [first + b"".join(buffers)]
     return [first, *(buffer for buffer in buffers if buffer)]
+
+
+def _crowded(head: bytes) -> bool:
+    from rldlib.wire.marks import is_crowded  # few messages are so long
+
+    return is_crowded(head)
 
 
 def _writer() -> Callable[[list[Any]], str]:

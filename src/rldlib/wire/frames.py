@@ -11,7 +11,7 @@ from struct import Struct
 
 HEADER = Struct("<II")
 MAX_FRAME_BYTES = 64 * 1024 * 1024
-# Read, JSON becomes up to some thirty times larger: ``{"":0}`` is seven bytes, and a dict of two hundred.
+# Read, JSON becomes larger: a text up to four times, other values as `rldlib.wire.marks` bounds them.
 MAX_HEAD_BYTES = 16 * 1024 * 1024
 _NOTHING = memoryview(b"")
 
