@@ -164,6 +164,16 @@ def indexes(session: nox.Session) -> None:
 
 
 @nox.session(python=ONE, default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz every reader of foreign bytes by what it reaches; keeps what is new in tests/fuzz/corpus.
+
+    Arguments: seconds of processor time for each target, then the targets; three minutes and all without.
+    """
+    _install(session, "test", "fuzz")
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ["180"]))
+
+
+@nox.session(python=ONE, default=False)
 def popular(session: nox.Session) -> None:
     """The gate over the wheels of much-used projects; writes a page of the reference."""
     _install(session)

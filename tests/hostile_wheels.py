@@ -333,6 +333,10 @@ HOSTILE: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "no RECORD": ("dist-info", _without(f"{INFO}/RECORD")),
     "no METADATA": ("dist-info", info("METADATA", None)),
     "a RECORD that is no table": ("record-malformed", record(lambda text: text + "a,b\n")),
+    "a RECORD of countless lines": ("record-malformed", record(lambda text: text + "\n" * 1000)),
+    "a RECORD far too long": ("info-size", record(lambda text: text + "\n" * 100_000)),
+    "entry points far too long": ("info-size", info("entry_points.txt", "[a]\n" * 100_000)),
+    "a METADATA far too long": ("info-size", info("METADATA", "Name: evil\nVersion: 1.0\n\n" + "a" * 2**22)),
     "a RECORD that lists itself with a hash": (
         "record-malformed",
         record(lambda text: text.replace("RECORD,,", "RECORD,sha256=" + "A" * 43 + ",1")),

@@ -89,3 +89,9 @@ def test_a_damaged_lock_is_read_or_refused(data):
     except MismatchError:
         return
     assert all(wheel.sha256 and wheel.size >= 0 for wheel in read.wheels)
+
+
+def test_a_name_of_countless_parts_is_refused_before_it_is_read():
+    """Forty kilobytes of it would take a gigabyte."""
+    with pytest.raises(MismatchError, match="a line of more than"):
+        pylock.read(".".join(["a"] * 20_000) + " = 1")

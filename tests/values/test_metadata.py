@@ -56,3 +56,35 @@ def test_nothing_else_comes_out(noise):
             parse_metadata(data)
         except MalformedMetadataError:
             continue
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Version: " + "1" * 5000,
+        "Requires-Dist: other>=" + "1" * 5000,
+        "Requires-Dist: other" + ",".join([">1"] * 5000),
+        "\n".join(["X:"] * 200_000),
+    ],
+    ids=[
+        "a version of countless digits",
+        "a bound of countless digits",
+        "countless bounds",
+        "countless headers",
+    ],
+)
+def test_what_is_out_of_all_bounds_is_refused(line):
+    head = f"Name: tax\n{line}\n" if line.startswith("Version") else f"Name: tax\nVersion: 1.0\n{line}\n"
+
+    with pytest.raises(MalformedMetadataError, match="at most"):
+        parse_metadata(head.encode())
+
+
+@pytest.mark.parametrize(
+    "marker", ["os_name ~= 'posix'", "'a' == 'b'", "python_version >= '1' and sys_platform ~= '1'"]
+)
+def test_a_marker_that_cannot_be_decided_is_malformed(marker):
+    metadata = parse_metadata(f"Name: tax\nVersion: 1.0\nRequires-Dist: other; {marker}\n".encode())
+
+    with pytest.raises(MalformedMetadataError, match="cannot be decided"):
+        list(metadata.wanted({"os_name": "posix", "sys_platform": "linux", "python_version": "3.11"}))

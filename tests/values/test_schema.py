@@ -248,3 +248,12 @@ def test_values_with_a_plain_meaning_are_told_as_that():
 def test_what_json_has_nothing_for_is_refused():
     with pytest.raises(TypeError, match="object"):
         plain([object()])
+
+
+def test_a_schema_of_a_worker_that_requires_no_names_is_passed_over():
+    assert check({"type": "object", "required": [["a"], {}, 1]}, {"a": 1}) == ()
+
+
+def test_a_duration_beyond_all_bounds_is_told_with_its_path():
+    with pytest.raises(ValueError, match="a is 'P99999999999999D'"):
+        convert({"format": "duration", "type": "string"}, "P99999999999999D", "a")

@@ -113,6 +113,8 @@ class Shelf:
         metadata = parse_metadata(self._source.metadata(wheel))
         if (metadata.name, metadata.version) != (wheel.name, wheel.version):
             raise MalformedMetadataError(f"its METADATA is of {metadata.name} {metadata.version}")
+        for _ in metadata.wanted(self.markers, metadata.extras):
+            pass  # a wheel whose markers cannot be decided is passed over, like any that cannot be read
         return metadata
 
     def _once(self, key: Hashable, ask: Callable[[], _T]) -> _T:

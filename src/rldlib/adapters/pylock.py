@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_BYTES = 4 * 1024 * 1024
+# A name of many parts costs the square of their number.
+_MAX_LINE = 4_000
 _MAX_WHEELS = 5_000
 _MAX_WHEEL_BYTES = 2**40
 _TOOL = "rldlib"
@@ -69,6 +71,8 @@ def read(text: str, *, source: str = "pylock.toml") -> Lock:
     """
     if len(text) > _MAX_BYTES:
         raise _refused(source, f"{len(text):,} characters; at most {_MAX_BYTES:,} are read")
+    if max(map(len, text.split("\n"))) > _MAX_LINE:
+        raise _refused(source, f"a line of more than {_MAX_LINE:,} characters")
     try:
         document = tomllib.loads(text)
         with READING:

@@ -105,8 +105,10 @@ class Worker:
             ("service", order.service),
             ("version", order.version),
         ):
-            if facts.get(name) != expected:
-                raise self._start_error(f"its {name} is {facts.get(name)!r:.80}, and not {expected!r}")
+            found = facts.get(name)
+            if type(found) is not type(expected) or found != expected:
+                told = f"{found!r:.80}" if isinstance(found, (str, int)) else f"a {type(found).__name__}"
+                raise self._start_error(f"its {name} is {told}, and not {expected!r}")
         try:
             self.operations = read_operations(facts.get("operations"))
         except ValueError as exc:
@@ -114,11 +116,11 @@ class Worker:
         issues = differences(order.profile.operations, self.operations)
         if issues:
             raise self._start_error(f"it is not what its profile declares: {'; '.join(issues)}")
-        self._python = str(facts.get("python", ""))
+        self._python = _text_of(facts, "python")
 
     def _failure(self, facts: Mapping[str, Any]) -> Exception:
         stage, kind, message, traceback = (
-            str(facts.get(name, "")) for name in ("stage", "type", "message", "traceback")
+            _text_of(facts, name) for name in ("stage", "type", "message", "traceback")
         )
         if stage == "start":
             return ServiceFaultError(self.order.service, "start", kind, message, traceback)
@@ -238,3 +240,9 @@ class Worker:
     def broken(self) -> None:
         """See `Listener.broken`."""
         self._ask_to_kill()
+
+
+def _text_of(facts: Mapping[str, Any], name: str) -> str:
+    """A fact that is text; anything else a worker may send is none, and may not even be shown."""
+    found = facts.get(name)
+    return found if isinstance(found, str) else ""

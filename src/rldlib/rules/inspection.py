@@ -29,8 +29,12 @@ if TYPE_CHECKING:
     Sink = Callable[[bytes], object]
 
 _CHUNK_BYTES: Final = 256 * 1024
-# METADATA, WHEEL, RECORD and entry points: read whole, so bounded.
-_MAX_INFO_BYTES: Final = 64 * 1024 * 1024
+# Read whole, so bounded: METADATA as where it is read without its wheel, the others far above any seen.
+_MAX_INFO_BYTES: Final = {"METADATA": 4 * 1024**2, "WHEEL": 64 * 1024, "entry_points.txt": 256 * 1024}
+# A line of RECORD has a path, a hash and a size.
+_RECORD_FREE_BYTES: Final = 64 * 1024
+_RECORD_LINE_BYTES: Final = 1024
+_MAX_RECORD_BYTES: Final = 64 * 1024**2
 
 
 class ContentError(Exception):
@@ -108,14 +112,14 @@ class Inspection:
         own = f"{identity.info}/RECORD"
         record = self._text(own)
         if record is not None:
-            self._record, faults = parse_record(record, own)
+            self._record, faults = parse_record(record, own, len(paths))
             self.faults += faults
             self.faults += completeness(self._record, paths, identity.info)
         metadata, wheel = self._text(f"{identity.info}/METADATA"), self._text(f"{identity.info}/WHEEL")
         if metadata is not None:
-            self.faults += gate.metadata_faults(identity, headers(metadata))
+            self.faults += gate.metadata_faults(identity, headers(metadata, {"name", "version"}))
         if wheel is not None:
-            self.faults += gate.wheel_faults(headers(wheel))
+            self.faults += gate.wheel_faults(headers(wheel, {"wheel-version"}))
         points = f"{identity.info}/entry_points.txt"
         if points in paths:
             try:
@@ -129,10 +133,9 @@ class Inspection:
         if member is None:
             self.faults.append(Fault("dist-info", f"{path}: is missing"))
             return None
-        if member.size > _MAX_INFO_BYTES:
-            self.faults.append(
-                Fault("info-size", f"{path}: has {member.size:,} bytes; at most {_MAX_INFO_BYTES:,}")
-            )
+        most = self._most_bytes(path)
+        if member.size > most:
+            self.faults.append(Fault("info-size", f"{path}: has {member.size:,} bytes; at most {most:,}"))
             return None
         try:
             return b"".join(contents(self._data, member)).decode()
@@ -141,6 +144,10 @@ class Inspection:
         except UnicodeDecodeError:
             self.faults.append(Fault("dist-info", f"{path}: is not UTF-8"))
         return None
+
+    def _most_bytes(self, path: str) -> int:
+        lines = _RECORD_FREE_BYTES + _RECORD_LINE_BYTES * len(self.members)
+        return _MAX_INFO_BYTES.get(path.rpartition("/")[2], min(lines, _MAX_RECORD_BYTES))
 
 
 def contents(data: Data, member: Member) -> Iterator[bytes]:

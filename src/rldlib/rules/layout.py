@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 Scheme = Literal["site", "headers", "scripts", "data"]
 # purelib and platlib are one folder in a virtualenv.
@@ -24,6 +24,10 @@ _SCHEMES: Final[dict[str, Scheme]] = {
     "data": "data",
 }
 _ENTRY_POINT: Final = re.compile(r"([\w.]+)\s*:\s*([\w.]+)\s*(\[[^\]]*\])?\s*\Z")
+# One line of headers, without its end; an empty one too.
+_LINE: Final = re.compile(r"(?:\A|(?<=\n)|(?<=\r)(?!\n))[^\r\n]*")
+# Enough to tell that it is there more than once.
+_TWICE: Final = 2
 _SECTIONS: Final = {"console_scripts": "console", "gui_scripts": "gui"}
 
 
@@ -89,14 +93,22 @@ def _scripts(parser: configparser.RawConfigParser) -> Iterator[EntryScript]:
             yield EntryScript(name, match[1], match[2], "gui" if section == "gui" else "console")
 
 
-def headers(text: str) -> dict[str, list[str]]:
-    """The headers of METADATA or WHEEL by lower-case name; the body is left out."""
+def headers(text: str, wanted: Collection[str]) -> dict[str, list[str]]:
+    """The headers of METADATA or WHEEL with these lower-case names, each twice at the most.
+
+    The body is left out: it is not even cut into lines.
+    """
     found: dict[str, list[str]] = {}
-    for line in re.split(r"\r\n|\r|\n", text):
+    is_first = True
+    for match in _LINE.finditer(text):
+        line = match[0]
         name, colon, value = line.partition(":")
-        if line[:1] in {" ", "\t"} and found:
+        if line[:1] in {" ", "\t"} and not is_first:
             continue  # goes on from the line before
         if not colon:
             break
-        found.setdefault(name.strip().lower(), []).append(value.strip())
+        is_first = False
+        name = name.strip().lower()
+        if name in wanted and len(found.setdefault(name, [])) < _TWICE:
+            found[name].append(value.strip())
     return found

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 # md5 and sha1 can be forged, so that they vouch for nothing.
 _STRONG: Final = {"sha256": 32, "sha384": 48, "sha512": 64}
 _ASCII_SPACE: Final = 0x20
+# Where `splitlines` cuts. A line has one, or two of them.
+_LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_ENDS_PER_MEMBER: Final = 4
+_FREE_ENDS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,11 @@ class Entry:
     size: int
 
 
-def parse_record(text: str, own: str) -> tuple[dict[str, Entry | None], list[Fault]]:
-    """Read RECORD; `own` is its own path, which has neither hash nor size."""
+def parse_record(text: str, own: str, members: int) -> tuple[dict[str, Entry | None], list[Fault]]:
+    """Read the RECORD of so many members; `own` is its own path, which has neither hash nor size."""
+    # Before they are cut: ten bytes of a wheel unpack to thousands of lines.
+    if sum(map(text.count, _LINE_ENDS)) > _ENDS_PER_MEMBER * members + _FREE_ENDS:
+        return {}, [Fault("record-malformed", f"{own}: has far more lines than the wheel has members")]
     entries: dict[str, Entry | None] = {}
     faults: list[Fault] = []
     try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from email.parser import BytesHeaderParser
 from typing import TYPE_CHECKING
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import NormalizedName, canonicalize_name
@@ -16,8 +17,14 @@ from rldlib.values.markers import READING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
+    from packaging.markers import Marker
+
 # The largest known has a few hundred.
 _MAX_REQUIREMENTS = 5_000
+# The longest known head, with the whole description in it, is below a fifth of this.
+_MAX_HEAD_BYTES = 512 * 1024
+# Of what is parsed further. It also keeps every number below what `int` reads (4,300 digits).
+_MAX_LINE = 4_000
 
 
 class MalformedMetadataError(ValueError):
@@ -47,13 +54,21 @@ class Metadata:
 
         A requirement without a marker, and one whose marker holds without any
         extra, is part of it whatever the extras.
+
+        Raises:
+            MalformedMetadataError: A marker compares what cannot be compared.
         """
         contexts = [{**markers, "extra": extra} for extra in (extras or ("",))]
         for requirement in self.requires:
-            if requirement.marker is None or any(
-                requirement.marker.evaluate(context) for context in contexts
-            ):
+            if requirement.marker is None or any(_holds(requirement.marker, context) for context in contexts):
                 yield requirement
+
+
+def _holds(marker: Marker, context: Mapping[str, str]) -> bool:
+    try:
+        return marker.evaluate(dict(context))
+    except (UndefinedComparison, UndefinedEnvironmentName, InvalidVersion) as exc:
+        raise MalformedMetadataError(f"the marker {str(marker)[:80]!r} cannot be decided ({exc})") from exc
 
 
 def parse_metadata(data: bytes) -> Metadata:
@@ -63,13 +78,17 @@ def parse_metadata(data: bytes) -> Metadata:
         MalformedMetadataError: Name, version or a requirement is missing or none.
     """
     head, _, _ = data.replace(b"\r\n", b"\n").partition(b"\n\n")
+    if len(head) > _MAX_HEAD_BYTES:
+        raise MalformedMetadataError(
+            f"its head has {len(head):,} bytes; at most {_MAX_HEAD_BYTES:,} are read"
+        )
     message = BytesHeaderParser().parsebytes(head)
     lines = [str(line).strip() for line in message.get_all("Requires-Dist", [])]
     if len(lines) > _MAX_REQUIREMENTS:
         raise MalformedMetadataError(f"{len(lines):,} requirements; at most {_MAX_REQUIREMENTS:,} are read")
     try:
         with READING:
-            requires = tuple(Requirement(line) for line in lines)
+            requires = tuple(Requirement(_short(line)) for line in lines)
         return Metadata(
             name=canonicalize_name(_header(message.get("Name"), "Name")),
             version=Version(_header(message.get("Version"), "Version")),
@@ -88,11 +107,17 @@ def parse_metadata(data: bytes) -> Metadata:
 def _header(value: object, name: str) -> str:
     if value is None:
         raise MalformedMetadataError(f"it has no {name}")
-    return str(value).strip()
+    return _short(str(value).strip())
+
+
+def _short(line: str) -> str:
+    if len(line) > _MAX_LINE:
+        raise MalformedMetadataError(f"a line of {len(line):,} characters; at most {_MAX_LINE:,} are read")
+    return line
 
 
 def _requires_python(value: object) -> SpecifierSet:
     try:
-        return SpecifierSet(str(value)) if value is not None else SpecifierSet()
+        return SpecifierSet(_short(str(value))) if value is not None else SpecifierSet()
     except InvalidSpecifier:
         return SpecifierSet()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,13 +68,28 @@ def _issues(name: str, operation: Any) -> Iterator[str]:
         if field not in operation:
             yield f"{name}.{field} is missing"
         elif not isinstance(operation[field], allowed):
-            yield f"{name}.{field} is {operation[field]!r:.80}"
-    if operation.get("kind") not in {CALL, STREAM}:
+            yield f"{name}.{field} is {_told(operation[field])}"
+        elif not _is_json(operation[field]):
+            yield f"{name}.{field} holds what is no JSON"
+    if not isinstance(kind := operation.get("kind"), str) or kind not in {CALL, STREAM}:
         yield f"{name}.kind is neither {CALL} nor {STREAM}"
     arguments = operation.get("arguments")
     properties = arguments.get("properties") if isinstance(arguments, dict) else None
     if isinstance(properties, dict) and RESERVED_ARGUMENT in properties:
         yield f"the operation {name} has an argument {RESERVED_ARGUMENT}, which is the call's own; rename it"
+
+
+def _told(value: Any) -> str:
+    return f"{value!r:.80}" if isinstance(value, (str, int, float)) else f"of type {type(value).__name__}"
+
+
+def _is_json(value: Any) -> bool:
+    """Whether it is plain: an array in it could be neither compared nor shown."""
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def differences(

@@ -32,6 +32,8 @@ _MAX_MARKS = 2_000_000
 _MARKS = (b",", b":", b"[", b"{")
 # Over all files together; most have one or two.
 _MAX_TAGS = 400_000
+# A longer one is none. It also keeps every number below what `int` reads (4,300 digits).
+_MAX_SPECIFIER = 1_000
 _OWN_PROFILE_KEY = "rldlib-profile"
 
 
@@ -230,7 +232,7 @@ def _wheel(
 @lru_cache(maxsize=256)
 def _specifier(text: str) -> SpecifierSet:
     try:
-        return SpecifierSet(text)
+        return SpecifierSet(text) if len(text) <= _MAX_SPECIFIER else SpecifierSet()
     except InvalidSpecifier:
         return SpecifierSet()
 

@@ -12,7 +12,7 @@ import datetime as dt
 import re
 import sys
 from dataclasses import fields, is_dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
@@ -154,7 +154,7 @@ def _object(schema: Mapping[str, Any], value: Any, path: str) -> Iterator[str]:
         value = {field.name: getattr(value, field.name) for field in fields(value)}
     properties = _dict(schema.get("properties"))
     for name in _list(schema.get("required")):
-        if name not in value:
+        if isinstance(name, str) and name not in value:
             yield f"{_join(path, name)} is missing"
     additional = schema.get("additionalProperties", True)
     for name, item in value.items():
@@ -247,7 +247,7 @@ def _read(schema: Mapping[str, Any], plain: Any, path: str) -> Any:
         return plain
     try:
         return read(plain if is_text else repr(plain))
-    except (ValueError, InvalidOperation):
+    except (ValueError, ArithmeticError):
         raise ValueError(f"{_at(path)} is {_short(plain)}; it takes {_wanted(schema)}") from None
 
 

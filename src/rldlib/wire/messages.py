@@ -114,7 +114,9 @@ def verify(message: list[Any], shapes: Mapping[str, tuple[tuple[type, ...], ...]
     kind = message[0] if message else None
     shape = shapes.get(kind) if type(kind) is str else None
     if type(kind) is not str or shape is None:
-        raise ProtocolError(f"a message of an unknown kind: {kind!r:.80}")
+        # Only a text is quoted: what a peer made of an array may be nothing that can be shown.
+        told = repr(kind[:80]) if type(kind) is str else f"a {type(kind).__name__}"
+        raise ProtocolError(f"a message of an unknown kind: {told}")
     if len(message) != len(shape) + 1:
         raise ProtocolError(f"a {kind} message with {len(message) - 1} elements; it has {len(shape)}")
     for index, allowed in enumerate(shape, 1):
