@@ -29,6 +29,8 @@ What rldlib takes beside what people use today, in one run on one machine. `nox 
   `ENV/bin/python -c "import MODULE"`, of the tool's command, or with the value that isolate gives. rldlib's and isolate's begin in a
   process that has imported them, as libraries do; a row of their own tells what a process anew takes.
 - Empty caches: nothing is left of the service. Caches warm: fetched and unpacked, and no environment. Environment there: it ran before.
+  With its caches warm, rldlib also keeps the bytecode of what was imported before, which it made behind an earlier start, after the first
+  result; at the peers an environment that is made anew compiles what it imports.
   Scores, interpreters' answers and skeletons, facts of the host, are kept throughout, as are virtualenv's.
 - With a lock, `uv pip sync` reads the very `pylock.toml` that rldlib wrote; uvx, isolate and virtualenv with pip resolve.
 - rldlib flushes wheels, locks and profiles to the disk before a start is over, looks into every wheel before it is used, and

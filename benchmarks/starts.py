@@ -39,8 +39,8 @@ _LOCKED: dict[tuple[str, str], tuple[str, float]] = {
 _HOLDS = {
     EMPTY: "every wheel passes the gate and is flushed; its files are written twice, and compared with their "
     "hashes, where the peer links them; what is imported is compiled, as at the peer",
-    WARM: "files are copied and compared with their hashes where the peer links them; what is imported is "
-    "compiled again, as at the peer: that alone is more than the target leaves",
+    WARM: "files are copied and compared with their hashes where the peer links them; a worker is more than its "
+    "imports. Nothing is compiled",
     THERE: "a worker is more than its imports: a guard and a spawner are forked, the wire and the hooks imported",
 }
 

@@ -100,6 +100,8 @@ FAMILIES = (
 # Lives in the worker and needs nothing but the standard library (pluggy is mounted for hooks alone).
 WORKER_SIDE = ("errors", "hooks", "plugin", "wire", "worker")
 NEVER = {"pickle", "marshal", "shelve", "cPickle", "dill", "cloudpickle"}
+# Modules that use one of these all the same, each with its reason.
+BUT = {"worker/compiling.py": ({"marshal"}, "writes bytecode of sources that it has verified; reads none")}
 PUBLIC = {
     "ArgumentsError",
     "CallTimeoutError",
@@ -267,7 +269,7 @@ def test_modules_are_nouns_of_the_domain(module):
 
 @pytest.mark.parametrize("module", MODULES, ids=_label)
 def test_nothing_is_pickled_and_no_shell_is_used(module):
-    assert not {name.split(".")[0] for name in imports(module)} & NEVER
+    assert not {name.split(".")[0] for name in imports(module)} & NEVER - BUT.get(_label(module), (set(),))[0]
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.keyword) and node.arg == "shell":
             assert isinstance(node.value, ast.Constant)

@@ -182,7 +182,7 @@ class LocalDaemon:
         return tuple(running.journey.steps) if running is not None else ()
 
     def close(self) -> None:
-        """Stop every worker and wait until each is gone. May be called again."""
+        """Stop every worker and wait until each is gone, then briefly for bytecode. May be called again."""
         with self._guard:
             self._closed = True
             running, self._running = list(self._running.values()), {}
@@ -223,6 +223,7 @@ class LocalDaemon:
                 supervisor = self._supervisor(prepared, mode, journey)
                 undo.callback(supervisor.stop)
                 supervisor.start()
+            self._out.compiling.later(prepared.environment, prepared.lock, prepared.interpreter)
             running = _Running(prepared=prepared, supervisor=supervisor, journey=journey, mode=mode)
             with self._guard:
                 self._running[request.service] = running

@@ -107,6 +107,7 @@ def outside(
     peers: Sequence[Peer] = (),
 ) -> Outside:
     """Every port of a daemon, filled with its real adapter; `workers` where they were made before."""
+    from rldlib.adapters.compiling import Compiling
     from rldlib.adapters.environments import Environments
     from rldlib.adapters.holdings import Holdings
     from rldlib.adapters.host_directory import host_directory
@@ -123,13 +124,15 @@ def outside(
     from rldlib.adapters.store import Store
 
     host = host_directory()
+    store = Store(root, reporter=reporter, allow=policy.gate_allow)
     return Outside(
         root=root,
         source=source,
         interpreters=Interpreters(host),
         resolver=_Resolver(policy, reporter),
-        store=Store(root, reporter=reporter, allow=policy.gate_allow),
+        store=store,
         environments=Environments(root, host, flush_after_s=_FLUSH_AFTER_S),
+        compiling=Compiling(store, wait_s=policy.bytecode_wait_s),
         holdings=Holdings(root, read=_read_lock, write=_write_lock),
         probe=Probe(host, policy, Scores(host)),
         promises=Promises(host),

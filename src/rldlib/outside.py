@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rldlib.ports import (
+        Compiling,
         Environments,
         Holdings,
         HostProcess,
@@ -50,6 +51,7 @@ class Outside:
     resolver: Resolver
     store: Store
     environments: Environments
+    compiling: Compiling
     holdings: Holdings
     probe: Probe
     promises: Promises
@@ -74,6 +76,8 @@ class Outside:
             peer.close()
         if self.source is not None:
             self.source.close()
+        # The last: it may take a while, and nobody need wait for the rest.
+        self.compiling.close()
 
     @property
     def received_bytes(self) -> int:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
+    from rldlib.values.bytecode import Bytecode
+    from rldlib.values.image import Image
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock, LockedWheel
     from rldlib.values.presence import Presence
@@ -157,6 +159,25 @@ class Store(Protocol):
         """
         ...
 
+    def content(self, wheel: LockedWheel) -> Image | None:
+        """What lies in the wheel's image; None where there is none, or its manifest is damaged."""
+        ...
+
+    def bytecode(self, wheel: LockedWheel, kind: str) -> Bytecode | None:
+        """The bytecode kept of a wheel for one kind of interpreter (its label), verified; None where none is.
+
+        Raises nothing: what is damaged is removed, and told.
+        """
+        ...
+
+    def keep_bytecode(self, wheel: LockedWheel, kind: str, made: Bytecode) -> bool:
+        """Add bytecode to what is kept of a wheel; whether anything was added.
+
+        Nothing is where the wheel's image is gone, where another process adds or collects right now, or where
+        it would be too much.
+        """
+        ...
+
     def blob(self, sha256: str, size: int, source: Source) -> Path | None:
         """A data resource, verified; None where neither store nor source has it.
 
@@ -202,6 +223,21 @@ class Environments(Protocol):
 
     def close(self) -> None:
         """End what goes on in the background; what was not flushed yet is known to be so."""
+        ...
+
+
+class Compiling(Protocol):
+    """Has the store keep the bytecode of what services import, so that no environment compiles it again.
+
+    No method raises: a start never depends on it.
+    """
+
+    def later(self, environment: Path, lock: Lock, interpreter: Interpreter) -> None:
+        """Compile what the worker of this environment has imported, in the background; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Finish within the time that is given for it, or end it; what is done by then is kept."""
         ...
 
 

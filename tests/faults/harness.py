@@ -27,6 +27,7 @@ from tests.wheels import make_wheel
 
 from rldlib import daemon, defaults
 from rldlib.adapters import pylock
+from rldlib.adapters.compiling import Compiling
 from rldlib.adapters.environments import Environments
 from rldlib.adapters.files import FileSystem
 from rldlib.adapters.holdings import Holdings
@@ -37,6 +38,7 @@ from rldlib.adapters.store import Store
 from rldlib.cli.host import run_gc
 from rldlib.errors import StorageError
 from rldlib.reporter import Reporter
+from rldlib.values.bytecode import Bytecode
 from rldlib.values.image import Image
 from rldlib.values.policy import Policy
 
@@ -77,9 +79,11 @@ class Scene:
         )
         if files is None:
             return out
+        store = Store(self.root, files=files)
         return replace(
             out,
-            store=Store(self.root, files=files),
+            store=store,
+            compiling=Compiling(store, wait_s=self.policy.bytecode_wait_s, files=files),
             environments=Environments(self.root, host_directory(), files=files),
             holdings=Holdings(self.root, read=pylock.read, write=pylock.write, files=files),
             journal=Journal(self.root, files=files),
@@ -102,9 +106,8 @@ class Scene:
             for path in _entries(self.root / "store" / kind / "sha256"):
                 whole = hashlib.sha256(path.read_bytes()).hexdigest() == path.name
                 assert whole or after_power_cut, f"a damaged object of {kind}: {path.name}"
-        for image in _entries(self.root / "store" / "images"):
-            if not after_power_cut:
-                _expect_whole_image(image)
+        if not after_power_cut:
+            self._expect_whole_images()
         for place in _entries(self.root / "environments"):
             found = self.environments.find(place.name)
             assert found or after_power_cut, f"{place.name} is there and not complete"
@@ -116,6 +119,13 @@ class Scene:
                 pylock.read(path.read_text())
         Journal(self.root).decisions("echo")
         assert not (self.root / "journal.damaged").exists()
+
+    def _expect_whole_images(self) -> None:
+        for image in _entries(self.root / "store" / "images"):
+            _expect_whole_image(image)
+        for bytecode in (self.root / "store" / "bytecode").glob("*/*"):
+            assert Bytecode.parse(bytecode.read_bytes()).files
+            assert (self.root / "store" / "images" / bytecode.parent.name).exists()
 
     def expect_next_acquire(self) -> None:
         """It works with no manual step, and what it made is whole."""

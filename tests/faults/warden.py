@@ -86,7 +86,7 @@ def _be_host(order, tells):
     family = echo.breed() if order.get("breeds") else []
     if instant.get("during") == "call":
         echo.submit("wait", seconds=600)
-    if "after_s" in order:
+    if "after_s" in order or order.get("closes"):
         echo.echo(value=1)
         host.close()
     here(json.dumps(family))
@@ -100,7 +100,7 @@ def _stopping(instant, here):
         left = instant.get("nth", 0)
 
         def meet(self, call, path):
-            if call == instant.get("call"):
+            if call == instant.get("call") and instant.get("below", "") in path:
                 self.left -= 1
                 if self.left == 0:
                     here(path)

@@ -44,7 +44,7 @@ class Collected:
 
 
 def collect(root: Path, promises: Sequence[Promise], *, files: FileSystem = REAL) -> Collected:
-    """Remove every environment, image, wheel and blob that no promise of this root names.
+    """Remove every environment, image with its bytecode, wheel and blob that no promise of this root names.
 
     What killed processes left half-built is removed as well.
 
@@ -89,7 +89,7 @@ class Remains:
             return key not in mentioned or used.spares(kind, key)
 
         collection.remove_environments(spares)
-        collection.remove_parts(("image", "wheel"), spares)
+        collection.remove_parts(("image", "wheel", "bytecode"), spares)
         return {
             "removed": [str(path) for path in collection.collected.removed],
             "freed_bytes": collection.collected.freed_bytes,
@@ -115,7 +115,7 @@ class _Used:
         match kind:
             case "environment":
                 return key in self._environments
-            case "image" | "wheel":
+            case "image" | "wheel" | "bytecode":
                 return key in self._wheels
             case "blob":
                 # A promise does not name its data, so that any promise may use any of it.

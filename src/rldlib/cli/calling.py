@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rldlib.errors import OperationNotFoundError
@@ -49,7 +49,7 @@ def run_demo(options: argparse.Namespace) -> Outcome:
         f"{document['worker']['python']}\n\n{table(rows, columns)}\n\nhow long each step took\n{steps}\n\n"
         f"next: rld why {document['service']}"
     )
-    return Outcome(document=document, text=told)
+    return Outcome(document=document, text=told, closing=outcome.closing)
 
 
 def configure_call(parser: argparse.ArgumentParser) -> None:
@@ -69,8 +69,10 @@ def configure_call(parser: argparse.ArgumentParser) -> None:
 
 def run_call(options: argparse.Namespace) -> Outcome:
     """Acquire a service, call one operation, print its result."""
-    with _workers_ahead(options) as workers:
-        return _call(options, workers)
+    with ExitStack() as closing:
+        outcome = _call(options, closing)
+        outcome.closing.enter_context(closing.pop_all())
+    return outcome
 
 
 @contextmanager
@@ -86,32 +88,33 @@ def _workers_ahead(options: argparse.Namespace) -> Iterator[Workers | None]:
         yield workers
 
 
-def _call(options: argparse.Namespace, workers: Workers | None) -> Outcome:
+def _call(options: argparse.Namespace, closing: ExitStack) -> Outcome:
+    workers = closing.enter_context(_workers_ahead(options))
     from rldlib.cli.arguments import read_arguments
     from rldlib.cli.hosting import local_daemon
     from rldlib.cli.outcome import Outcome
     from rldlib.values.plain import plain
 
-    with local_daemon(options, workers) as daemon:
-        handle = daemon.acquire(options.service, mode=options.mode)
-        operation = handle.operations.get(options.operation)
-        if operation is None:
-            raise OperationNotFoundError(handle.service, options.operation, sorted(handle.operations))
-        arguments = read_arguments(
-            handle.service, options.operation, operation["arguments"], options.arguments, options.args
-        )
-        began = time.monotonic()
-        result = _perform(handle, options.operation, operation, arguments, options.deadline)
-        called = {"name": "call", "seconds": round(time.monotonic() - began, 6)}
-        document = {
-            "service": handle.service,
-            "version": handle.version,
-            "operation": options.operation,
-            "result": plain(result),
-            "placement": handle.placement,
-            "worker": handle.worker,
-            "steps": [*daemon.steps(handle.service), called],
-        }
+    daemon = closing.enter_context(local_daemon(options, workers))
+    handle = daemon.acquire(options.service, mode=options.mode)
+    operation = handle.operations.get(options.operation)
+    if operation is None:
+        raise OperationNotFoundError(handle.service, options.operation, sorted(handle.operations))
+    arguments = read_arguments(
+        handle.service, options.operation, operation["arguments"], options.arguments, options.args
+    )
+    began = time.monotonic()
+    result = _perform(handle, options.operation, operation, arguments, options.deadline)
+    called = {"name": "call", "seconds": round(time.monotonic() - began, 6)}
+    document = {
+        "service": handle.service,
+        "version": handle.version,
+        "operation": options.operation,
+        "result": plain(result),
+        "placement": handle.placement,
+        "worker": handle.worker,
+        "steps": [*daemon.steps(handle.service), called],
+    }
     return Outcome(document=document, text=_readable(result, document["result"]))
 
 

@@ -92,7 +92,9 @@ def _end_of(arguments: list[str]) -> int:
     as_json = "--json" in arguments
     try:
         outcome = _run(arguments)
-        outcome.write(as_json=as_json)
+        with outcome.closing:
+            outcome.write(as_json=as_json)
+            as_json = False  # one document is all; what closing tells goes beside it
     except RldlibError as exc:
         _tell(exc, as_json=as_json)
         return exc.exit_status

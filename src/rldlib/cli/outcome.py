@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -16,11 +17,13 @@ class Outcome:
         document: What ``--json`` prints; bytes are printed as they are.
         text: What people read; bytes are a document of the service's own.
         status: The exit status.
+        closing: What is closed once it is printed, so that nobody waits for that.
     """
 
     document: Any
     text: str | bytes
     status: int = 0
+    closing: ExitStack = field(default_factory=ExitStack)
 
     def write(self, *, as_json: bool) -> None:
         """Print it on stdout."""

@@ -4,6 +4,7 @@
 store/wheels/sha256/HEX      a wheel as it was fetched, by the hash of the file
 store/images/HEX             the same wheel unpacked, after the gate, with the hash of every file
 store/blobs/sha256/HEX       a data resource
+store/bytecode/HEX/KIND      bytecode of a wheel's modules, for one kind of interpreter
 environments/DIGEST/         a virtualenv, complete; its marker is written last
 locks/building               shared by who builds environments, held alone by who collects
 locks/KIND-XX                locks, never removed: one for each first byte of a hash
@@ -23,9 +24,13 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 if TYPE_CHECKING:
     from pathlib import Path
 
-Kind = Literal["environment", "image", "wheel", "blob"]
+# A wheel's bytecode comes after its image: so it goes after it too, and none is left without one.
+Kind = Literal["environment", "image", "wheel", "blob", "bytecode"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 ENVIRONMENT_MARKER: Final = "rldlib-environment.json"
+# In an environment: what bytecode was laid in it, and that the store has all of its bytecode.
+BYTECODE_LISTING: Final = "rldlib-bytecode.json"
+BYTECODE_KEPT: Final = "rldlib-bytecode-kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Places:
                 return self.root / "store" / "wheels" / "sha256"
             case "blob":
                 return self.root / "store" / "blobs" / "sha256"
+            case "bytecode":
+                return self.root / "store" / "bytecode"
 
     def place(self, kind: Kind, key: str) -> Path:
         """Where one thing lies once it is complete."""

@@ -27,6 +27,7 @@ class Policy:
         prereleases: Whether versions marked as previews are taken.
         resolver: ``auto`` resolves in process and asks pip for the rest; ``pip`` always asks pip.
         downloads: How many files are fetched at once.
+        bytecode_wait_s: How long a daemon that is closed waits for bytecode that it makes for later starts.
     """
 
     memory_headroom_bytes: int = 256 * _MIB
@@ -40,3 +41,4 @@ class Policy:
     prereleases: bool = False
     resolver: str = "auto"
     downloads: int = 8
+    bytecode_wait_s: float = 2.0

@@ -118,6 +118,7 @@ class Environments:
 
     def _build(self, digest: str, lock: Lock, interpreter: Interpreter, store: Store) -> Path:
         from rldlib.adapters.environments.installation import Installation
+        from rldlib.adapters.environments.precompiled import lay_bytecode
         from rldlib.adapters.environments.skeletons import Skeletons
 
         place = self._places.place("environment", digest)
@@ -135,7 +136,10 @@ class Environments:
                 installation = Installation(beside, place, skeleton, files=self._files)
                 for wheel, image in zip(lock.wheels, images, strict=True):
                     installation.install(wheel, image, store)
-                write_file(str(beside / ENVIRONMENT_MARKER), _marker(lock, interpreter), files=self._files)
+                kept = [store.bytecode(wheel, interpreter.label) for wheel in lock.wheels]
+                listed = lay_bytecode(str(beside), skeleton.site, filter(None, kept), files=self._files)
+                told = _marker(lock, interpreter, bytecode=listed)
+                write_file(str(beside / ENVIRONMENT_MARKER), told, files=self._files)
                 if boot() is None:
                     flush_tree(str(beside), files=self._files)
             # Not before: whoever runs in a damaged one keeps what is left of it until then.
@@ -146,12 +150,13 @@ class Environments:
         return place
 
 
-def _marker(lock: Lock, interpreter: Interpreter) -> bytes:
+def _marker(lock: Lock, interpreter: Interpreter, *, bytecode: str | None) -> bytes:
     facts = {
         "service": lock.service,
         "version": lock.version,
         "lock": lock.digest,
         "interpreter": str(interpreter),
         "wheels": {wheel.filename: wheel.sha256 for wheel in lock.wheels},
+        "bytecode": bytecode,
     }
     return marker(facts)

@@ -1,4 +1,4 @@
-"""Whether an environment is still what was installed: every file that its RECORDs list."""
+"""Whether an environment is still what was installed: what its RECORDs and its listing of bytecode name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rldlib.values.places import ENVIRONMENT_MARKER
+from rldlib.values.places import BYTECODE_LISTING, ENVIRONMENT_MARKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +23,12 @@ _HASHED = "sha256="
 def damaged_files(environment: Path) -> list[str]:
     """The files that are missing or differ, relative to the environment; empty where it is intact.
 
-    What was added later, as bytecode is, is not looked at.
+    What was added later, as the bytecode that a worker writes, is not looked at.
     """
-    found = [*_damaged_base(environment)]
+    marker = _marker(environment)
+    found = [*_damaged_base(environment), *_damaged_bytecode(environment, marker.get("bytecode"))]
     records = sorted(environment.glob(_RECORDS))
-    if len(records) < _wheels(environment):
+    if len(records) < len(marker.get("wheels", ())):
         found.append(_RECORDS)
     for record in records:
         found += _damaged_of(record, environment)
@@ -47,11 +48,27 @@ def _damaged_base(environment: Path) -> Iterator[str]:
         yield "pyvenv.cfg"
 
 
-def _wheels(environment: Path) -> int:
+def _marker(environment: Path) -> dict[str, Any]:
     try:
-        return len(json.loads((environment / ENVIRONMENT_MARKER).read_bytes())["wheels"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+        told = json.loads((environment / ENVIRONMENT_MARKER).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _damaged_bytecode(environment: Path, told: str | None) -> Iterator[str]:
+    if told is None:
+        return
+    try:
+        listing = (environment / BYTECODE_LISTING).read_bytes()
+    except OSError:
+        listing = b""
+    if hashlib.sha256(listing).hexdigest() != told:
+        yield BYTECODE_LISTING
+        return
+    for path, (sha256, size) in json.loads(listing).items():
+        if not _is_intact(f"{environment}/{path}", sha256, str(size)):
+            yield path
 
 
 def _damaged_of(record: Path, environment: Path) -> Iterator[str]:

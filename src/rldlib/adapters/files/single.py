@@ -99,7 +99,7 @@ def _is_swept(path: str, files: FileSystem) -> bool:
 
 
 def write_file(
-    path: str, data: bytes, *, mode: int = 0o666, files: FileSystem = REAL, durable: bool = False
+    path: str, data: bytes | memoryview, *, mode: int = 0o666, files: FileSystem = REAL, durable: bool = False
 ) -> None:
     """Write a new file; with `durable` it is on the disk when this returns."""
     fd = files.create(path, mode)

@@ -19,6 +19,7 @@ from rldlib.adapters.files import (
     remove_tree,
     storage_errors,
 )
+from rldlib.adapters.store.bytecode import KeptBytecode
 from rldlib.errors import MismatchError, StorageError
 from rldlib.reporter import Reporter
 from rldlib.values.image import DamagedImageError, Image
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from rldlib.adapters.files import FileSystem
     from rldlib.ports import Source
+    from rldlib.values.bytecode import Bytecode
     from rldlib.values.lock import LockedWheel
     from rldlib.values.places import Kind
 
@@ -68,6 +70,12 @@ class Store:
         self._allow = frozenset(allow)
         self._files = files
         self._sources: dict[str, Source] = {}
+        self._bytecode = KeptBytecode(
+            self._places,
+            lambda sha256: self._places.place("image", sha256).is_file(),
+            lambda text: self._reporter.noted("", text),
+            files=files,
+        )
         # What was verified, by what would change with its content.
         self._verified: dict[Path, tuple[int, int, int]] = {}
 
@@ -118,6 +126,22 @@ class Store:
                 self._reporter.noted(wheel.name, f"{place} was damaged; it is unpacked again")
                 self._unpack(wheel, place)
         return place
+
+    def content(self, wheel: LockedWheel) -> Image | None:
+        """See `Store.content`."""
+        try:
+            with opened(self._places.place("image", wheel.sha256)) as data:
+                return Image.read(data)
+        except (StorageError, DamagedImageError):
+            return None
+
+    def bytecode(self, wheel: LockedWheel, kind: str) -> Bytecode | None:
+        """See `Store.bytecode`."""
+        return self._bytecode.of(wheel.sha256, kind)
+
+    def keep_bytecode(self, wheel: LockedWheel, kind: str, made: Bytecode) -> bool:
+        """See `Store.keep_bytecode`."""
+        return self._bytecode.keep(wheel.sha256, kind, made)
 
     # --- files by their hash ---------------------------------------------------------
 
