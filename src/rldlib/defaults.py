@@ -138,7 +138,7 @@ def outside(
         promises=Promises(host),
         placing=Placing(),
         remains=_Remains(root),
-        workers=workers or WorkerHost(),
+        workers=workers or WorkerHost(host_dir=host if policy.fork_workers else None),
         host_process=InProcess(reporter),
         journal=Journal(root),
         identity=Identity(root),

@@ -62,7 +62,7 @@ def environment(folder, service, code):
     (home / "bin").mkdir()
     base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     (home / "bin" / "python").symlink_to(base)
-    (home / "pyvenv.cfg").write_text(f"home = {base.parent}\n")
+    (home / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
     (packages / f"{module}.py").write_text(textwrap.dedent(code))
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {service}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[rldlib.services]\n{service} = {module}:Provided\n")

@@ -13,6 +13,9 @@ import textwrap
 import time
 from pathlib import Path
 
+import pluggy
+
+PLUGGY = str(Path(pluggy.__file__).parent)
 SPAWNER = Path(__file__).parents[2] / "src/rldlib/worker/spawner.py"
 # Longest wait for anything that must happen at all.
 PATIENCE_S = 10.0
@@ -38,11 +41,11 @@ STUBBORN_CHILD = textwrap.dedent(
 class Control:
     """The host's end of a spawner."""
 
-    def __init__(self):
+    def __init__(self, *options):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(SPAWNER), str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-I", *options, str(SPAWNER), str(theirs.fileno()), str(os.getpid()), PLUGGY],
                 pass_fds=[theirs.fileno()],
                 env={},
             )
@@ -67,7 +70,7 @@ class Control:
         """Start Python code as a worker; returns its channel."""
         ours, theirs = socket.socketpair()
         argv = [sys.executable, "-I", "-S", "-c", textwrap.dedent(code)]
-        message = {"do": "spawn", "id": number, "argv": argv, "env": {"MARK": "1"}, "cwd": "/", **order}
+        message = {"do": "spawn", "id": number, "name": "rld:test", "argv": argv, "env": {"MARK": "1"}, "cwd": "/", **order}
         message |= {"log": str(log), "log_bytes": log_bytes}
         held = os.open(os.devnull, os.O_RDONLY) if promise is None else promise
         with theirs:

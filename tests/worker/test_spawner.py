@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from tests.worker.spawning import (
     PATIENCE_S,
+    PLUGGY,
     SPAWNER,
     STUBBORN_CHILD,
     Control,
@@ -324,7 +325,7 @@ def test_a_spawner_that_finds_its_host_gone_ends_at_once(tmp_path):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(SPAWNER), str(theirs.fileno()), str(os.getppid())],
+            [sys.executable, "-I", "-S", str(SPAWNER), str(theirs.fileno()), str(os.getppid()), PLUGGY],
             pass_fds=[theirs.fileno()],
         )
 

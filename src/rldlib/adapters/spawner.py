@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import itertools
 import logging
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from rldlib.adapters.io_loop import IoLoop
-from rldlib.adapters.spawner_process import MARK, SpawnerProcess
+from rldlib.adapters.spawner_process import MARK, SpawnerProcess, home
 from rldlib.adapters.worker import Worker
 from rldlib.errors import WorkerStartError
 from rldlib.reporter import Reporter
@@ -43,11 +44,20 @@ class WorkerHost:
 
     Args:
         reporter: Told of the progress of calls.
+        host_dir: Where this host keeps an empty environment of this process's interpreter. Workers of that
+            interpreter are forked, where it is there; without this all are executed.
         main: The program of a worker; tests give their own.
     """
 
-    def __init__(self, reporter: Reporter | None = None, *, main: Path | None = None) -> None:
+    def __init__(
+        self,
+        reporter: Reporter | None = None,
+        *,
+        host_dir: Path | None = None,
+        main: Path | None = None,
+    ) -> None:
         self._reporter = reporter or Reporter()
+        self._host_dir = host_dir
         self._main = main or Path(__file__).parents[1] / "worker" / "main.py"
         self._lock = threading.Lock()
         self._loop: IoLoop | None = None
@@ -119,8 +129,9 @@ class WorkerHost:
         message = {
             "do": "spawn",
             "id": number,
+            "name": f"rld:{order.service}",
             "argv": [str(order.python), "-I", str(self._main), _CHANNEL_FD],
-            "env": _environment(order, f"{spawner.token}/{number}"),
+            "env": _environment(order) | {MARK: f"{spawner.token}/{number}"},
             "cwd": str(order.scratch or "/"),
             "log": str(order.log),
             "log_bytes": order.profile.host.log_bytes,
@@ -137,7 +148,14 @@ class WorkerHost:
         if self._loop is None:
             self._loop = IoLoop("rldlib-io")
         if self._spawner is None:
-            self._spawner = SpawnerProcess(self._loop, self._heard, self._lost)
+            self._spawner = SpawnerProcess(
+                self._loop,
+                self._heard,
+                self._lost,
+                home=None if self._host_dir is None else home(self._host_dir),
+                environment=_inherited(),
+                pluggy=_pluggy(),
+            )
         return self._spawner, self._loop
 
     @staticmethod
@@ -204,7 +222,6 @@ os.register_at_fork(after_in_child=_abandon_all)
 
 
 def _told(order: StartOrder) -> Mapping[str, Any]:
-    pluggy = importlib.util.find_spec("pluggy")
     return {
         "service": order.service,
         "version": order.version,
@@ -213,14 +230,26 @@ def _told(order: StartOrder) -> Mapping[str, Any]:
         "threads": order.profile.demand.threads,
         "heartbeat_s": order.profile.host.heartbeat_s,
         "protocol": messages.PROTOCOL,
-        "pluggy": str(Path(pluggy.origin).parent) if pluggy is not None and pluggy.origin else None,
+        "pluggy": _pluggy(),
     }
 
 
-def _environment(order: StartOrder, mark: str) -> dict[str, str]:
-    kept = {
+@functools.cache
+def _pluggy() -> str:
+    """The folder of this host's pluggy."""
+    spec = importlib.util.find_spec("pluggy")
+    assert spec is not None
+    assert spec.origin is not None
+    return os.path.dirname(spec.origin)  # noqa: PTH120 - it goes into a message
+
+
+def _inherited() -> dict[str, str]:
+    """What workers get of this process's environment."""
+    return {
         name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_KEPT_PREFIX)
     }
-    if order.scratch is not None:
-        kept["TMPDIR"] = str(order.scratch)
-    return kept | {MARK: mark}
+
+
+def _environment(order: StartOrder) -> dict[str, str]:
+    scratch = {} if order.scratch is None else {"TMPDIR": str(order.scratch)}
+    return _inherited() | scratch

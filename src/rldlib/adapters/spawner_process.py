@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rldlib.rules.supervision import told_end
+from rldlib.values.skeleton import SKELETONS, skeleton_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from rldlib.adapters.io_loop import IoLoop
 
 # In the environment of every worker; what lost its spawner is found by it.
 MARK = "RLDLIB_WORKER"
+# Guards bear it too, but go by themselves, and only after all that is below them.
+_GO_BY_THEMSELVES = frozenset({"rldlib-guard", "rldlib-spawner"})
 _PROGRAM = Path(__file__).parents[1] / "worker" / "spawner.py"
 _MAX_MESSAGE_BYTES = 256 * 1024
 # From the end of its socket to its own: it kills and reaps in between.
@@ -37,13 +40,23 @@ class SpawnerProcess:
         loop: Reads what it tells.
         on_event: Told each message, in the loop's thread.
         on_lost: Told how it ended, once, unless it was closed.
+        home: The interpreter of an empty virtualenv, for workers to be forked from; else each is executed.
+        environment: What workers get of the host's environment.
+        pluggy: Where the workers' pluggy lies.
 
     Raises:
         OSError: It could not be started.
     """
 
     def __init__(
-        self, loop: IoLoop, on_event: Callable[[dict[str, Any]], None], on_lost: Callable[[str], None]
+        self,
+        loop: IoLoop,
+        on_event: Callable[[dict[str, Any]], None],
+        on_lost: Callable[[str], None],
+        *,
+        home: Path | None,
+        environment: Mapping[str, str],
+        pluggy: str,
     ) -> None:
         self.token = secrets.token_hex(8)
         self._loop = loop
@@ -54,7 +67,9 @@ class SpawnerProcess:
         with theirs, contextlib.ExitStack() as undo:
             undo.callback(self._socket.close)
             self._socket.settimeout(0)
-            self._process = _start(theirs)
+            # All that it forks is found by the mark, until it executes something with another environment.
+            marked = {**environment, MARK: f"{self.token}/0"}
+            self._process = _start(home, [str(theirs.fileno()), str(os.getpid()), pluggy], marked)
             undo.pop_all()
         loop.watch(self._socket.fileno(), self._on_ready)
 
@@ -114,17 +129,34 @@ class SpawnerProcess:
         self._on_lost(f"lost with its spawner ({told_end(code)})")
 
 
-def _start(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    # Of a virtualenv, the interpreter it was made from: it starts faster.
-    python = getattr(sys, "_base_executable", "") or sys.executable
+def home(host_dir: Path) -> Path | None:
+    """The interpreter of the empty environment of this process's own one; None where there is none yet."""
+    own = os.path.realpath(_own())
+    try:
+        found = os.stat(own)  # noqa: PTH116 - beside a string
+    except OSError:
+        return None
+    version = ".".join(map(str, sys.version_info[:3]))
+    name = skeleton_name(own, found.st_size, found.st_mtime_ns, version)
+    python = host_dir / SKELETONS / name / "bin" / "python"
+    return python if python.exists() else None
+
+
+def _own() -> str:
+    """Of a virtualenv, the interpreter it was made from."""
+    return getattr(sys, "_base_executable", "") or sys.executable
+
+
+def _start(home: Path | None, arguments: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    command = [_own(), "-I", "-S"] if home is None else [str(home), "-I"]
     return subprocess.Popen(
-        [python, "-I", "-S", str(_PROGRAM), str(theirs.fileno()), str(os.getpid())],
-        pass_fds=[theirs.fileno()],
+        [*command, str(_PROGRAM), *arguments],
+        pass_fds=[int(arguments[0])],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
-        env={"PATH": os.defpath},
+        env=environment,
         # An interrupt at the terminal is for the host, which stops its workers in order.
         start_new_session=True,
     )
@@ -134,13 +166,21 @@ def kill_marked(token: str) -> None:
     """Kill every process that carries the token: what is left where spawner and guard were both killed."""
     mark = f"{MARK}={token}/".encode()
     until = time.monotonic() + _SWEEP_S
-    while time.monotonic() < until:
-        found = [int(entry.name) for entry in os.scandir("/proc") if _carries(entry.name, mark)]
-        if not found:
-            return
+    while found := [int(entry.name) for entry in os.scandir("/proc") if _carries(entry.name, mark)]:
+        over = time.monotonic() > until
         for pid in found:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+            if over or _listed_as(pid) not in _GO_BY_THEMSELVES:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+        if over:
+            return
+
+
+def _listed_as(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8", errors="replace").strip()
+    except OSError:  # it is gone
+        return ""
 
 
 def _carries(name: str, mark: bytes) -> bool:

@@ -81,9 +81,10 @@ def _workers_ahead(options: argparse.Namespace) -> Iterator[Workers | None]:
     if options.mode != "process":
         yield None
         return
+    from rldlib.adapters.host_directory import host_directory
     from rldlib.adapters.spawner import WorkerHost
 
-    with WorkerHost() as workers:
+    with WorkerHost(host_dir=host_directory()) as workers:
         workers.warm_up()
         yield workers
 

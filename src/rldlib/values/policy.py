@@ -26,6 +26,9 @@ class Policy:
         gate_allow: Exceptions from the wheel gate, each ``sha256:KIND``: one exact file, one fault.
         prereleases: Whether versions marked as previews are taken.
         resolver: ``auto`` resolves in process and asks pip for the rest; ``pip`` always asks pip.
+        fork_workers: Whether workers of this process's own interpreter are forked from one that has been
+            started, which is faster; otherwise each is executed, and shares no seed of hashes and no layout of
+            memory with another.
         downloads: How many files are fetched at once.
         bytecode_wait_s: How long a daemon that is closed waits for bytecode that it makes for later starts.
     """
@@ -40,5 +43,6 @@ class Policy:
     gate_allow: frozenset[str] = frozenset()
     prereleases: bool = False
     resolver: str = "auto"
+    fork_workers: bool = True
     downloads: int = 8
     bytecode_wait_s: float = 2.0

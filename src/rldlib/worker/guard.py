@@ -16,40 +16,61 @@ import select
 import signal
 from typing import TYPE_CHECKING, Any
 
-from rldlib.worker.containment import Wakeup, adopt_orphans, end_descendants, reap
+from rldlib.worker.containment import Wakeup, adopt_orphans, call_process, end_descendants, reap
 from rldlib.worker.launching import LaunchError, close_all_but, launch
 from rldlib.worker.output import CappedLog
 
 if TYPE_CHECKING:
-    import socket
+    from rldlib.worker.identity import Identity
 
 # What the spawner says; an empty message is its end.
 TERM = b"T"
 KILL = b"K"
+# As processes are listed.
+NAME = "rldlib-guard"
 # One read of the worker's output; a pipe holds as much.
 _OUTPUT_BYTES = 65536
 _NOT_STARTED = "the guard could not be set up"
 
 
 class Guard:
-    """See the module. `run` is all that happens in its process."""
+    """See the module. `run` is all that happens in its process.
 
-    def __init__(self, order: dict[str, Any], line: socket.socket) -> None:
+    Args:
+        order: What the host asks for.
+        identity: What this process is, where the worker is to be forked from it.
+        line: To the spawner; a descriptor of sequenced packets.
+        channel: The worker's.
+        promise: Held open while anything of the worker is there.
+    """
+
+    def __init__(
+        self, order: dict[str, Any], identity: Identity | None, *, line: int, channel: int, promise: int
+    ) -> None:
         self._line = line
+        self._channel = channel
+        self._promise = promise
         self._log = CappedLog(order["log"], order["log_bytes"])
         self._order = order
+        self._identity = identity
         self._worker = 0
         self._output = -1
 
-    def run(self, channel: int, promise: int) -> None:
-        """Start the worker, see it through, and tell how it ended; never returns."""
+    def run(self) -> None:
+        """Start the worker, see it through, and tell how it ended; never returns.
+
+        Raises:
+            Forked: In the worker's process, where nothing is executed.
+        """
         code: int | None = None
         try:
             signal.set_wakeup_fd(-1)
             wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM)
-            close_all_but({0, 1, 2, self._line.fileno(), channel, promise, *wakeup.descriptors()})
+            kept = {0, 1, 2, self._line, self._channel, self._promise}
+            close_all_but(kept | set(wakeup.descriptors()))
+            call_process(NAME)
             adopt_orphans()
-            self._start(channel)
+            self._start()
             code = self._watch(wakeup)
         except LaunchError as exc:
             self._tell(is_="failed", reason=str(exc))
@@ -67,12 +88,11 @@ class Guard:
         finally:
             os._exit(0)
 
-    def _start(self, channel: int) -> None:
+    def _start(self) -> None:
         self._output, output = os.pipe2(os.O_CLOEXEC)
-        order = self._order
-        self._worker = launch(order["argv"], order["env"], order["cwd"], channel, output)
+        self._worker = launch(self._order, self._identity, self._channel, output)
         os.close(output)
-        os.close(channel)
+        os.close(self._channel)
         os.set_blocking(self._output, False)
         self._tell(is_="spawned", pid=self._worker)
 
@@ -90,8 +110,8 @@ class Guard:
                 for pid, status in reap() or ():
                     if pid == self._worker:
                         return os.waitstatus_to_exitcode(status)
-            if self._line.fileno() in ready:
-                word = self._line.recv(16)
+            if self._line in ready:
+                word = os.read(self._line, 16)
                 if word != TERM:
                     return None
                 os.kill(self._worker, signal.SIGTERM)
@@ -121,6 +141,6 @@ class Guard:
     def _tell(self, **message: Any) -> None:
         message["is"] = message.pop("is_")
         try:
-            self._line.send(json.dumps(message).encode())
+            os.write(self._line, json.dumps(message).encode())
         except OSError:
             self._log.close()  # the spawner is gone; this process is about to be

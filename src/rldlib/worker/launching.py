@@ -1,4 +1,4 @@
-"""Fork and exec, by hand: what a new worker inherits is exactly what is named here."""
+"""Fork, and exec where that is needed, by hand: what a new worker inherits is exactly what is named here."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
-from rldlib.worker.containment import die_with_parent
+from rldlib.worker.containment import call_process, die_with_parent
 
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+    from rldlib.worker.identity import Identity
 
 # What the worker finds: its channel, beside the standard three.
 CHANNEL_FD = 3
@@ -22,23 +25,54 @@ class LaunchError(Exception):
     """The program could not be executed."""
 
 
-def launch(argv: list[str], env: dict[str, str], cwd: str, channel: int, output: int) -> int:
-    """Start a program in a session of its own, and return its process id.
+class Forked(BaseException):
+    """Raised in a forked child, to leave all that its parent was about; no error.
+
+    Attributes:
+        task: What the child does instead.
+    """
+
+    def __init__(self, task: Callable[[], object]) -> None:
+        super().__init__(task)
+        self.task = task
+
+
+def perform(task: Callable[[], object]) -> None:
+    """Do something, and in each process that it forks what that one is for, with nothing of its parent's left."""
+    left: Callable[[], object] | None = task
+    del task
+    while left is not None:
+        try:
+            now, left = left, None
+            now()
+        except Forked as forked:
+            left = forked.task
+
+
+def launch(order: dict[str, Any], identity: Identity | None, channel: int, output: int) -> int:
+    """Start a worker in a session of its own, and return its process id.
 
     It has ``/dev/null`` as input, `output` as output and error, `channel` as
     descriptor 3, and nothing else. It is killed when this process ends.
 
+    Args:
+        order: ``argv``, ``env``, ``cwd``, and the ``name`` of a process that executes nothing.
+        identity: What this process is, where it fits the order: then nothing is executed.
+        channel: The worker's channel.
+        output: Where its output goes.
+
     Raises:
-        LaunchError: It could not be executed; no process is left.
+        LaunchError: It could not be started; no process is left.
+        Forked: In the child, where nothing is executed.
     """
     told, tells = os.pipe2(os.O_CLOEXEC)
     parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become(argv, env, cwd, (channel, output, tells), parent)
+        _become(order, identity, (channel, output, tells), parent)
     os.close(tells)
     try:
-        # Empty once exec has closed the other end; else why it did not.
+        # Empty once the child has closed the other end, which exec does too; else why it could not.
         reason = os.read(told, 4096)
     finally:
         os.close(told)
@@ -48,32 +82,40 @@ def launch(argv: list[str], env: dict[str, str], cwd: str, channel: int, output:
     return pid
 
 
-def _become(
-    argv: list[str], env: dict[str, str], cwd: str, fds: tuple[int, int, int], parent: int
-) -> NoReturn:
-    """In the child: turn into the program, or tell why not and end."""
-    channel, output, tells = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for fd in fds)
+def _become(order: dict[str, Any], identity: Identity | None, fds: tuple[int, int, int], parent: int) -> NoReturn:
+    """In the child: turn into the worker, or tell why not and end."""
+    argv, env = order["argv"], order["env"]
+    tells = fds[2]
     try:
-        os.setsid()
-        die_with_parent()
-        # The parent may have ended before the line above: then nobody will kill us.
-        if os.getppid() != parent:
-            os._exit(1)
-        _forget_signals()
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        os.dup2(channel, CHANNEL_FD)
-        os.dup2(tells, CHANNEL_FD + 1, inheritable=False)
-        tells = CHANNEL_FD + 1
-        close_all_but({0, 1, 2, CHANNEL_FD, tells})
-        os.chdir(cwd)
-        os.execve(argv[0], argv, env)
+        tells = _settle(order["cwd"], fds, parent)
+        if identity is None:
+            os.execve(argv[0], argv, env)
+        call_process(order["name"])
+        os.close(tells)
     except BaseException as exc:  # noqa: BLE001 - this process must never return into its parent's code
         os.write(tells, f"{argv[0]}: {exc}".encode()[:4096])
-    finally:
         os._exit(127)
+    # Outside, where what the program raises is its own affair.
+    raise Forked(lambda: exec(*identity.assume(argv, env)))  # noqa: S102 - a file of ours
+
+
+def _settle(cwd: str, fds: tuple[int, int, int], parent: int) -> int:
+    """Take the place of a worker; where to tell if more fails."""
+    os.setsid()
+    die_with_parent()
+    # The parent may have ended before the line above: then nobody will kill us.
+    if os.getppid() != parent:
+        os._exit(1)
+    _forget_signals()
+    channel, output, tells = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for fd in fds)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(channel, CHANNEL_FD)
+    close_all_but({0, 1, 2, CHANNEL_FD, tells})
+    os.chdir(cwd)
+    return tells
 
 
 def close_all_but(kept: set[int]) -> None:

@@ -1,4 +1,4 @@
-"""The worker's first file: ``ENV/bin/python -I main.py FD``.
+"""The worker's first file: ``ENV/bin/python -I main.py FD``, or what a fork runs that is the same.
 
 It runs in the service's environment, where rldlib is not installed. It mounts
 the package from where this file lies, without a search path for anybody, and
@@ -19,7 +19,8 @@ def mount() -> None:
 
 
 if __name__ == "__main__":
-    mount()
+    if "rldlib" not in sys.modules:  # else inherited, with all that was imported from it
+        mount()
     from rldlib.worker.process import run
 
     run(int(sys.argv[1]))

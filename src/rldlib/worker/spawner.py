@@ -1,11 +1,12 @@
 """The spawner: starts the workers of one daemon, and sees to it that none outlives it.
 
-Run as ``python -I -S spawner.py FD PID``: the control socket, and the process
-that the spawner belongs to. It speaks JSON over a sequenced-packet socket:
+Run as ``python -I spawner.py FD PID PLUGGY``: the control socket, the process
+that the spawner belongs to, and where the workers' pluggy lies. It speaks JSON
+over a sequenced-packet socket:
 
 host to spawner
-    ``{"do": "spawn", "id", "argv", "env", "cwd", "log", "log_bytes"}`` with two
-    descriptors, the worker's channel and its promise;
+    ``{"do": "spawn", "id", "name", "argv", "env", "cwd", "log", "log_bytes"}``
+    with two descriptors, the worker's channel and its promise;
     ``{"do": "term" | "kill", "id"}``; ``{"do": "status"}``.
 spawner to host
     ``{"is": "spawned", "id", "pid"}``, ``{"is": "failed", "id", "reason"}``,
@@ -15,6 +16,9 @@ spawner to host
 One thread. It belongs to the host by two ties, since a forked child of the
 host may keep the socket open: the socket, and the host's pidfd. When either
 tells the host's end, every descendant is killed, and the spawner goes.
+
+It imports what every worker imports. A worker of the interpreter that it runs
+on itself is forked from it, and has that already; see `identity`.
 """
 
 from __future__ import annotations
@@ -26,9 +30,14 @@ import json
 import os
 import select
 import signal
-import socket
 import sys
-from typing import Any
+from _socket import AF_UNIX, CMSG_SPACE, MSG_NOSIGNAL, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
+from array import array
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
 if __name__ == "__main__":
     # Started by path: mount the package from here, without running the `__init__` that is the host's.
@@ -36,18 +45,24 @@ if __name__ == "__main__":
     _package.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
     sys.modules["rldlib"] = _package
 
-from rldlib.worker.containment import Wakeup, adopt_orphans, end_descendants, reap
+from rldlib.worker.containment import Wakeup, adopt_orphans, call_process, end_descendants, reap
 from rldlib.worker.guard import KILL, TERM, Guard
+from rldlib.worker.identity import Identity
+from rldlib.worker.launching import Forked, perform
 
 # One message; an order carries a command line and an environment.
 MAX_MESSAGE_BYTES = 256 * 1024
+# As processes are listed.
+NAME = "rldlib-spawner"
+# The two descriptors of an order.
+_ANCILLARY_BYTES = CMSG_SPACE(2 * array("i").itemsize)
 _KILLED = -int(signal.SIGKILL)
 
 
 class _Held:
     """What the spawner keeps of one worker."""
 
-    def __init__(self, number: int, line: socket.socket, promise: int) -> None:
+    def __init__(self, number: int, line: int, promise: int) -> None:
         self.number = number
         self.line = line
         self.promise = promise
@@ -59,9 +74,11 @@ class _Held:
 class Spawner:
     """See the module."""
 
-    def __init__(self, control: socket.socket, host: int) -> None:
+    def __init__(self, control: socket, host: int, pluggy: str) -> None:
+        self._identity = Identity()
+        self._pluggy = pluggy
+        self._warm = False
         self._control = control
-        # By the socket, not by a flag: `recv_fds` drops its flags before 3.12.
         control.settimeout(0)
         self._wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM)
         self._host = os.pidfd_open(host)
@@ -73,30 +90,53 @@ class Spawner:
         self._poll = select.poll()
 
     def run(self) -> None:
-        """Serve until the host is gone, then leave nothing behind."""
+        """Serve until the host is gone, then leave nothing behind.
+
+        Raises:
+            Forked: In the process of a guard, where nothing of this may happen.
+        """
         try:
             if not self._orphan:
                 self._serve()
-        except Exception as exc:  # noqa: BLE001 - whatever it was, the workers must not outlive us
+        except Forked:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - whatever it was, the workers must not outlive us
             self._tell({"is": "broken", "reason": repr(exc)})
-        finally:
-            end_descendants()
-            self._give_room_back()
+        end_descendants()
+        self._give_room_back()
+        # An interpreter that ends in order takes its time, for which the host waits.
+        os._exit(0)
 
     def _serve(self) -> None:
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._host, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
         while True:
-            ready = dict(self._poll.poll())
+            ready = dict(self._poll.poll(None if self._warm else 0))
             if self._host in ready or signal.SIGTERM in self._wakeup.take():
                 return
             if self._control.fileno() in ready and not self._hear():
                 return
             for held in tuple(self._workers.values()):
-                if held.line.fileno() in ready and not self._hear_guard(held):
+                if held.line in ready and not self._hear_guard(held):
                     self._deafen(held)
             self._collect(reap() or [])
+            if not ready:
+                self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Import what every worker imports; once, and not before an order that has no use for it."""
+        if self._warm:
+            return
+        self._warm = True
+        import rldlib.worker.process  # noqa: F401 - see above
+        from rldlib.worker.loading import LoadError, mount_pluggy
+
+        # Where it is not there, the worker that looks for it tells.
+        with contextlib.suppress(LoadError):
+            mount_pluggy(self._pluggy)
+        # What is there now lives as long as the process: no collection in a fork need touch it.
+        gc.freeze()
 
     # --- the host's side ---------------------------------------------------------
 
@@ -104,13 +144,14 @@ class Spawner:
         """Take one message of the host; False at its end."""
         self._flush()
         try:
-            data, fds, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, 2)
+            data, ancillary, _, _ = self._control.recvmsg(MAX_MESSAGE_BYTES, _ANCILLARY_BYTES)
         except BlockingIOError:
             return True
         except ConnectionResetError:
             return False
         if not data:
             return False
+        fds = [fd for _, _, payload in ancillary for fd in array("i", payload)]
         for fd in fds:
             os.set_inheritable(fd, False)  # noqa: FBT003 - the language's
         self._obey(json.loads(data), fds)
@@ -124,7 +165,7 @@ class Spawner:
             self._tell({"is": "status", "workers": {n: held.pid for n, held in self._workers.items()}})
         elif message["id"] in self._workers:
             try:
-                self._workers[message["id"]].line.send(KILL if what == "kill" else TERM)
+                os.write(self._workers[message["id"]].line, KILL if what == "kill" else TERM)
             except OSError:
                 return  # the guard is ending; its end is told when it is reaped
 
@@ -136,7 +177,7 @@ class Spawner:
         """Send what the host takes now: a host that reads slowly must not keep us from seeing it end."""
         try:
             while self._outgoing:
-                self._control.send(self._outgoing[0], socket.MSG_NOSIGNAL)
+                self._control.send(self._outgoing[0], MSG_NOSIGNAL)
                 del self._outgoing[0]
         except BlockingIOError:
             self._poll.register(self._control, select.POLLIN | select.POLLOUT)
@@ -148,34 +189,41 @@ class Spawner:
     # --- the workers' side -------------------------------------------------------
 
     def _spawn(self, order: dict[str, Any], channel: int, promise: int) -> None:
+        identity = self._identity if self._identity.fits(order["argv"], order["env"]) else None
+        if identity is not None:
+            self._warm_up()
+        ours, theirs = (end.detach() for end in socketpair(AF_UNIX, SOCK_SEQPACKET))
         try:
-            pid, line = self._fork_guard(order, channel, promise)
+            pid = os.fork()
         except OSError as exc:
-            os.close(promise)
+            for fd in (ours, theirs, channel, promise):
+                os.close(fd)
             self._tell({"is": "failed", "id": order["id"], "reason": f"no process for it: {exc}"})
             return
-        finally:
-            os.close(channel)
-        held = _Held(order["id"], line, promise)
+        if pid == 0:
+            self._leave_to(lambda: Guard(order, identity, line=theirs, channel=channel, promise=promise))
+        os.close(theirs)
+        os.close(channel)
+        # A guard that does not listen must not hold up the others.
+        os.set_blocking(ours, False)  # noqa: FBT003 - the language's
+        held = _Held(order["id"], ours, promise)
         self._workers[held.number] = self._guards[pid] = held
-        self._poll.register(line, select.POLLIN)
+        self._poll.register(ours, select.POLLIN)
 
-    @staticmethod
-    def _fork_guard(order: dict[str, Any], channel: int, promise: int) -> tuple[int, socket.socket]:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            pid = os.fork()
-            if pid == 0:
-                try:
-                    Guard(order, theirs).run(channel, promise)
-                finally:
-                    os._exit(1)
-        return pid, ours
+    def _leave_to(self, make: Callable[[], Guard]) -> NoReturn:
+        """In the guard's process: leave all of this to it."""
+        try:
+            # An object that goes later would close whatever has its number by then.
+            self._control.detach()
+            guard = make()
+        except BaseException:  # noqa: BLE001 - this process must never go on as the spawner
+            os._exit(1)
+        raise Forked(guard.run)
 
     def _hear_guard(self, held: _Held) -> bool:
         """Take one message of a guard; False where there is none now."""
         try:
-            data = held.line.recv(MAX_MESSAGE_BYTES, socket.MSG_DONTWAIT)
+            data = os.read(held.line, MAX_MESSAGE_BYTES)
         except OSError:
             return False
         if not data:
@@ -201,7 +249,7 @@ class Spawner:
                 # It was killed, and what it left behind is ours now: all that is not below a living guard.
                 ended += end_descendants(spare=frozenset(self._guards))
             self._deafen(held)
-            held.line.close()
+            os.close(held.line)
             os.close(held.promise)
             del self._workers[held.number]
             self._tell({**held.end, "id": held.number})
@@ -217,17 +265,15 @@ class Spawner:
             fcntl.flock(held.promise, fcntl.LOCK_UN)
 
 
-def main(control: int, host: int) -> None:
-    """Be the spawner, with the control socket inherited as a descriptor."""
+def main(control: int, host: int, pluggy: str) -> None:
+    """Be the spawner, with the control socket inherited as a descriptor; or what it forks."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.set_inheritable(control, False)  # noqa: FBT003 - the language's
+    call_process(NAME)
     adopt_orphans()
-    spawner = Spawner(socket.socket(fileno=control), host)
-    # What is there now lives as long as the process: forked guards need not touch it.
-    gc.freeze()
-    spawner.run()
+    perform(Spawner(socket(fileno=control), host, pluggy).run)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,7 +1,9 @@
 """What an empty virtualenv of each interpreter looks like, kept per host.
 
 virtualenv makes one, once; what it consists of is noted: some folders, some
-links, one or two small files. Every environment is laid out from the note.
+links, one or two small files. Every environment is laid out from the note; one
+that stays empty lies beside it, for what is to run as if in an environment and
+see nothing of anybody's.
 """
 
 from __future__ import annotations
@@ -15,8 +17,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from rldlib.adapters.files import REAL, HostLock, erase, replace_atomically, write_file
+from rldlib.adapters.files import (
+    REAL,
+    HostLock,
+    erase,
+    flush_tree,
+    publish_folder,
+    replace_atomically,
+    storage_errors,
+    write_file,
+)
 from rldlib.errors import InterpreterNotFoundError, StorageError
+from rldlib.values.skeleton import SKELETONS, skeleton_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +36,6 @@ if TYPE_CHECKING:
     from rldlib.adapters.files import FileSystem
     from rldlib.values.interpreter import Interpreter
 
-_FORMAT: Final = 1
 _DEADLINE_S: Final = 120
 # Notes for the tool that made it, and a command that would name our temporary folder.
 _LEFT_OUT: Final = frozenset({"CACHEDIR.TAG", ".gitignore"})
@@ -79,7 +90,7 @@ class Skeletons:
     """The skeletons of one host."""
 
     def __init__(self, host_dir: Path, *, files: FileSystem = REAL) -> None:
-        self._folder = host_dir / "skeletons"
+        self._folder = host_dir / SKELETONS
         self._host_dir = host_dir
         self._files = files
 
@@ -90,7 +101,8 @@ class Skeletons:
             InterpreterNotFoundError: virtualenv cannot make one.
             StorageError: It cannot be kept.
         """
-        path = self._folder / f"{_key(interpreter)}.json"
+        key = _key(interpreter)
+        path = self._folder / f"{key}.json"
         found = _read(path)
         if found is not None:
             return found
@@ -98,8 +110,22 @@ class Skeletons:
             found = _read(path)
             if found is None:
                 found = self._make(interpreter)
+                self._lay_out_empty(found, self._folder / key)
                 replace_atomically(path, found.dump(), files=self._files)
         return found
+
+    def _lay_out_empty(self, skeleton: Skeleton, folder: Path) -> None:
+        """Beside, then renamed: it is there whole or not at all, and on the disk before the note is."""
+        scratch = self._folder / "scratch"
+        try:
+            with storage_errors(scratch):
+                self._files.make_folder(str(scratch))
+                skeleton.lay_out(str(scratch), files=self._files)
+                flush_tree(str(scratch), files=self._files)
+            erase(folder)  # the note beside it was damaged, or is gone
+            publish_folder(scratch, folder, files=self._files)
+        finally:
+            erase(scratch)
 
     def _make(self, interpreter: Interpreter) -> Skeleton:
         scratch = self._folder / "scratch"
@@ -121,8 +147,7 @@ def _key(interpreter: Interpreter) -> str:
         raise InterpreterNotFoundError(
             "the environment", executable, [f"{executable}: {exc.strerror}"]
         ) from exc
-    content = [_FORMAT, executable, found.st_size, found.st_mtime_ns, str(interpreter.version)]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    return skeleton_name(executable, found.st_size, found.st_mtime_ns, str(interpreter.version))
 
 
 def _read(path: Path) -> Skeleton | None:
