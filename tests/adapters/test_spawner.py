@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.adapters.working import PEER, Promised, environment, order
+from tests.adapters.working import PEER, Promised, empty_environment, environment, order
 from tests.worker.spawning import alive, eventually, parent_of, watched
 
 from rldlib.adapters.spawner import WorkerHost
@@ -58,12 +58,20 @@ def peers():
         yield workers
 
 
+@pytest.fixture(params=["executed", "forked"])
+def services(request, tmp_path):
+    """What starts real workers, in either way."""
+    if request.param == "forked":
+        empty_environment(tmp_path / "host")
+    with WorkerHost(host_dir=tmp_path / "host") as workers:
+        yield workers
+
+
 @pytest.fixture
-def echo(tmp_path, promise):
+def echo(tmp_path, services, promise):
     """A real worker with a real service in an environment of its own."""
     python = environment(tmp_path, "an-echo", ECHO)
-    with WorkerHost() as workers:
-        yield workers.start(order(tmp_path, "an-echo", python=python), promise)
+    return services.start(order(tmp_path, "an-echo", python=python), promise)
 
 
 # --- a real worker ---------------------------------------------------------------
@@ -93,14 +101,13 @@ def test_a_stream_comes_through(echo):
     assert list(echo.stream("numbers", {"count": 200}, PATIENCE_S)) == list(range(200))
 
 
-def test_a_worker_s_environment_is_scrubbed(tmp_path, promise, monkeypatch):
+def test_a_worker_s_environment_is_scrubbed(tmp_path, services, promise, monkeypatch):
     for name in ("PYTHONPATH", "PIP_INDEX_URL", "SECRET_TOKEN", "LD_PRELOAD_NOT"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("LC_NUMERIC", "C")
     python = environment(tmp_path, "an-echo", ECHO)
-    with WorkerHost() as workers:
-        worker = workers.start(order(tmp_path, "an-echo", python=python), promise)
-        seen = worker.call("environment", {}, PATIENCE_S)
+    worker = services.start(order(tmp_path, "an-echo", python=python), promise)
+    seen = worker.call("environment", {}, PATIENCE_S)
 
     assert set(seen) <= {"PATH", "HOME", "LANG", "LC_NUMERIC", "LC_CTYPE", "TZ", "TMPDIR", "RLDLIB_WORKER"}
     assert seen["LC_NUMERIC"] == "C"

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 from rldlib.values.profile import Demand, HostSettings, ResourceProfile
+from rldlib.values.skeleton import SKELETONS, skeleton_name
 from rldlib.values.start import StartOrder
 
 PEER = Path(__file__).with_name("peer.py")
@@ -59,14 +60,29 @@ def environment(folder, service, code):
     module = service.replace("-", "_")
     info = packages / f"{module}-1.0.dist-info"
     info.mkdir(parents=True)
-    (home / "bin").mkdir()
-    base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
-    (home / "bin" / "python").symlink_to(base)
-    (home / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
     (packages / f"{module}.py").write_text(textwrap.dedent(code))
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {service}\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[rldlib.services]\n{service} = {module}:Provided\n")
     (info / "RECORD").write_text("")
+    return _interpreter(home)
+
+
+def empty_environment(host_dir):
+    """Where a host keeps what workers are forked from."""
+    base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    found = base.stat()
+    version = ".".join(map(str, sys.version_info[:3]))
+    place = host_dir / SKELETONS / skeleton_name(str(base), found.st_size, found.st_mtime_ns, version)
+    minor = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    (place / "lib" / minor / "site-packages").mkdir(parents=True)
+    return _interpreter(place)
+
+
+def _interpreter(home):
+    (home / "bin").mkdir()
+    base = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+    (home / "bin" / "python").symlink_to(base)
+    (home / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
     return home / "bin" / "python"
 
 

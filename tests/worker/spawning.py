@@ -17,6 +17,7 @@ import pluggy
 
 PLUGGY = str(Path(pluggy.__file__).parent)
 SPAWNER = Path(__file__).parents[2] / "src/rldlib/worker/spawner.py"
+MAIN = SPAWNER.with_name("main.py")
 # Longest wait for anything that must happen at all.
 PATIENCE_S = 10.0
 
@@ -41,11 +42,19 @@ STUBBORN_CHILD = textwrap.dedent(
 class Control:
     """The host's end of a spawner."""
 
-    def __init__(self, *options):
+    def __init__(self, python=sys.executable, options=("-S",)):
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-I", *options, str(SPAWNER), str(theirs.fileno()), str(os.getpid()), PLUGGY],
+                [
+                    str(python),
+                    "-I",
+                    *options,
+                    str(SPAWNER),
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                    PLUGGY,
+                ],
                 pass_fds=[theirs.fileno()],
                 env={},
             )
@@ -70,7 +79,15 @@ class Control:
         """Start Python code as a worker; returns its channel."""
         ours, theirs = socket.socketpair()
         argv = [sys.executable, "-I", "-S", "-c", textwrap.dedent(code)]
-        message = {"do": "spawn", "id": number, "name": "rld:test", "argv": argv, "env": {"MARK": "1"}, "cwd": "/", **order}
+        message = {
+            "do": "spawn",
+            "id": number,
+            "name": "rld:test",
+            "argv": argv,
+            "env": {"MARK": "1"},
+            "cwd": "/",
+            **order,
+        }
         message |= {"log": str(log), "log_bytes": log_bytes}
         held = os.open(os.devnull, os.O_RDONLY) if promise is None else promise
         with theirs:
@@ -79,6 +96,10 @@ class Control:
             os.close(held)
         ours.settimeout(PATIENCE_S)
         return ours
+
+    def spawn_worker(self, python, log, **order):
+        """Start the worker's own program on an environment's interpreter; returns its channel."""
+        return self.spawn("", log, argv=[str(python), "-I", str(MAIN), "3"], **order)
 
     def say(self, **message):
         self.socket.send(json.dumps(message).encode())

@@ -147,7 +147,9 @@ def _own() -> str:
     return getattr(sys, "_base_executable", "") or sys.executable
 
 
-def _start(home: Path | None, arguments: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _start(
+    home: Path | None, arguments: list[str], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     command = [_own(), "-I", "-S"] if home is None else [str(home), "-I"]
     return subprocess.Popen(
         [*command, str(_PROGRAM), *arguments],

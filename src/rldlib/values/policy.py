@@ -27,8 +27,8 @@ class Policy:
         prereleases: Whether versions marked as previews are taken.
         resolver: ``auto`` resolves in process and asks pip for the rest; ``pip`` always asks pip.
         fork_workers: Whether workers of this process's own interpreter are forked from one that has been
-            started, which is faster; otherwise each is executed, and shares no seed of hashes and no layout of
-            memory with another.
+            started, which is faster; otherwise each is executed, and shares with no other its seed of hashes
+            and its layout of memory.
         downloads: How many files are fetched at once.
         bytecode_wait_s: How long a daemon that is closed waits for bytecode that it makes for later starts.
     """

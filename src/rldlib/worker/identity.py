@@ -84,14 +84,17 @@ class Identity:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         sys.argv = argv[2:]
         sys.orig_argv = list(argv)
+        if getattr(sys, "_base_executable", None) == sys.executable:  # as before 3.11
+            sys.__dict__["_base_executable"] = argv[0]
         sys.executable = argv[0]
         new = sys.version_info >= _PREFIX_BEFORE_SITE
         sys.prefix = sys.exec_prefix = os.path.dirname(os.path.dirname(argv[0])) if new else sys.base_prefix
         sys.path[:] = self._path
         for entry in [entry for entry in sys.path_importer_cache if entry.startswith(self._inside)]:
             del sys.path_importer_cache[entry]
-        sys.stdout = sys.__stdout__ = _opened_anew(sys.stdout, "<stdout>")
-        sys.stderr = sys.__stderr__ = _opened_anew(sys.stderr, "<stderr>")
+        for name in ("stdout", "stderr"):
+            opened = _opened_anew(getattr(sys, name), f"<{name}>")
+            sys.__dict__[name] = sys.__dict__[f"__{name}__"] = opened
         _own_thread()
         namespace = _fresh_main(argv[2])
         for name in _REMEMBERING:

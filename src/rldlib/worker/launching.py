@@ -38,14 +38,18 @@ class Forked(BaseException):
 
 
 def perform(task: Callable[[], object]) -> None:
-    """Do something, and in each process that it forks what that one is for, with nothing of its parent's left."""
+    """Do something, and in each process that it forks what that one is for.
+
+    A child finds nothing of its parent's frames, of what they would do at their
+    end, or of the objects they hold.
+    """
     left: Callable[[], object] | None = task
     del task
     while left is not None:
+        now, left = left, None
         try:
-            now, left = left, None
             now()
-        except Forked as forked:
+        except Forked as forked:  # noqa: PERF203 - two rounds at most
             left = forked.task
 
 
@@ -82,7 +86,9 @@ def launch(order: dict[str, Any], identity: Identity | None, channel: int, outpu
     return pid
 
 
-def _become(order: dict[str, Any], identity: Identity | None, fds: tuple[int, int, int], parent: int) -> NoReturn:
+def _become(
+    order: dict[str, Any], identity: Identity | None, fds: tuple[int, int, int], parent: int
+) -> NoReturn:
     """In the child: turn into the worker, or tell why not and end."""
     argv, env = order["argv"], order["env"]
     tells = fds[2]

@@ -31,7 +31,14 @@ import os
 import select
 import signal
 import sys
-from _socket import AF_UNIX, CMSG_SPACE, MSG_NOSIGNAL, SCM_RIGHTS, SOCK_SEQPACKET, SOL_SOCKET, socket, socketpair
+from _socket import (
+    AF_UNIX,
+    CMSG_SPACE,
+    MSG_NOSIGNAL,
+    SOCK_SEQPACKET,
+    socket,
+    socketpair,
+)
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -205,7 +212,7 @@ class Spawner:
         os.close(theirs)
         os.close(channel)
         # A guard that does not listen must not hold up the others.
-        os.set_blocking(ours, False)  # noqa: FBT003 - the language's
+        os.set_blocking(ours, False)
         held = _Held(order["id"], ours, promise)
         self._workers[held.number] = self._guards[pid] = held
         self._poll.register(ours, select.POLLIN)
