@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from tests.worker.hosting import Host, environment, install, interpreters
+from tests.worker.spawning import Control, eventually
 
 from rldlib.wire import messages
 from rldlib.worker.output import read_output
-from tests.worker.hosting import Host, environment, install, interpreters
-from tests.worker.spawning import Control, eventually
+
+pytestmark = pytest.mark.slow
 
 EXECUTED, FORKED = "executed", "forked"
 TELLING = """
@@ -168,11 +172,8 @@ class Place:
 
 def _is_forked(pid, control):
     """Whether the process still executes what the spawner does."""
-    with (
-        open(f"/proc/{pid}/cmdline", "rb") as mine,
-        open(f"/proc/{control.process.pid}/cmdline", "rb") as theirs,
-    ):
-        return mine.read() == theirs.read()
+    mine, theirs = (Path(f"/proc/{each}/cmdline").read_bytes() for each in (pid, control.process.pid))
+    return mine == theirs
 
 
 @pytest.fixture(
@@ -184,53 +185,55 @@ def place(request, tmp_path_factory):
     return Place(tmp_path_factory.mktemp("place"), request.param)
 
 
-@pytest.mark.parametrize("asked", ["interpreter", "main", "process", "streams"])
-def test_a_forked_worker_finds_what_an_executed_one_finds(place, asked):
-    executed, forked = place.in_both_ways(lambda host: host.ask(asked), cwd=str(place.folder))
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Of the interpreter that runs the tests."""
+    return Place(tmp_path_factory.mktemp("own"), os.path.realpath(sys.executable))
+
+
+def test_a_forked_worker_finds_what_an_executed_one_finds(place):
+    def ask(host):
+        return {asked: host.ask(asked) for asked in ("interpreter", "main", "process", "streams", "child")}
+
+    executed, forked = place.in_both_ways(ask, cwd=str(place.folder))
 
     assert forked == executed
+    assert forked["child"] == [str(place.folder / "env"), 0, 0]
 
 
-def test_nothing_of_others_is_imported_before_the_service(place):
-    with place.spawner(FORKED) as control, place.worker(control) as host:
+def test_nothing_of_others_is_imported_before_the_service(own):
+    with own.spawner(FORKED) as control, own.worker(control) as host:
         assert host.ask("interpreter")["foreign"] == ["__main__", "rldlib"]
 
 
-def test_environment_variables_are_those_of_the_order(place):
+def test_environment_variables_are_those_of_the_order(own):
     env = {"HOME": "/nowhere", "NAMED": "\udcff and more"}
-    executed, forked = place.in_both_ways(lambda host: host.ask("process")["environment"]["HOME"], env=env)
+    executed, forked = own.in_both_ways(lambda host: host.ask("process")["environment"]["HOME"], env=env)
 
     assert executed == forked == "/nowhere"
 
 
-def test_a_process_that_a_service_spawns_is_in_its_environment(place):
-    executed, forked = place.in_both_ways(lambda host: host.ask("child"))
-
-    assert forked == executed == [str(place.folder / "env"), 0, 0]
-
-
-def test_two_forked_workers_do_not_share_their_chances(place):
+def test_two_forked_workers_do_not_share_their_chances(own):
     with (
-        place.spawner(FORKED) as control,
-        place.worker(control) as one,
-        place.worker(control, number=2) as two,
+        own.spawner(FORKED) as control,
+        own.worker(control) as one,
+        own.worker(control, number=2) as two,
     ):
         pairs = list(zip(one.ask("chance"), two.ask("chance"), strict=True))
 
     assert all(mine != theirs for mine, theirs in pairs), pairs
 
 
-def test_a_forked_worker_is_listed_by_its_name(place):
-    with place.spawner(FORKED) as control, place.worker(control, name="rld:sales-tax") as host:
-        with open(f"/proc/{host.pid}/comm") as listed:
-            assert listed.read() == "rld:sales-tax\n"
+def test_a_forked_worker_is_listed_by_its_name(own):
+    with own.spawner(FORKED) as control, own.worker(control, name="rld:sales-tax") as host:
+        assert Path(f"/proc/{host.pid}/comm").read_text() == "rld:sales-tax\n"
 
 
 # --- the end -----------------------------------------------------------------------
 
 
 def test_an_interpreter_that_ends_does_all_it_does_at_its_end(place):
-    """Threads are waited for, handlers called, streams flushed, and modules torn down."""
+    """Threads are waited for, handlers called, streams flushed, and modules torn dplace."""
 
     def end(host):
         host.ask("prepare_to_end")
@@ -256,15 +259,15 @@ def test_an_interpreter_that_ends_does_all_it_does_at_its_end(place):
         pytest.param("os.abort()", -6, id="aborts"),
     ],
 )
-def test_every_end_of_a_service_has_the_same_status(place, how, code):
-    executed, forked = place.end_in_both_ways(lambda host: host.call(1, "leave", None, how=how))
+def test_every_end_of_a_service_has_the_same_status(own, how, code):
+    executed, forked = own.end_in_both_ways(lambda host: host.call(1, "leave", None, how=how))
 
     assert (executed[0], forked[0]) == (code, code)
 
 
-def test_an_interrupt_ends_both_alike(place):
+def test_an_interrupt_ends_both_alike(own):
     """It reaches the main thread, which reads; nobody there expects it."""
-    executed, forked = place.end_in_both_ways(lambda host: os.kill(host.pid, signal.SIGINT))
+    executed, forked = own.end_in_both_ways(lambda host: os.kill(host.pid, signal.SIGINT))
 
     assert forked[0] == executed[0]
     assert b"KeyboardInterrupt" in forked[1]
@@ -273,8 +276,8 @@ def test_an_interrupt_ends_both_alike(place):
 # --- where a fork would not be the same --------------------------------------------
 
 
-def _executed(place, control, python, **order):
-    with control.spawn_worker(python, place.folder / "log", **order) as channel:
+def _executed(own, control, python, **order):
+    with control.spawn_worker(python, own.folder / "log", **order) as channel:
         pid = control.hear_spawned()
         # The name is that of the file that it executes, from a moment after it was told.
         told = eventually(lambda: not _is_forked(pid, control))
@@ -284,28 +287,28 @@ def _executed(place, control, python, **order):
 
 
 @pytest.mark.parametrize("variable", ["LANG", "LC_ALL", "TZ"])
-def test_another_locale_or_time_zone_is_executed(place, variable):
+def test_another_locale_or_time_zone_is_executed(own, variable):
     """They are read when the interpreter starts."""
-    with place.spawner(FORKED) as control:
-        assert _executed(place, control, place.folder / "env" / "bin" / "python", env={variable: "C.UTF-8"})
+    with own.spawner(FORKED) as control:
+        assert _executed(own, control, own.folder / "env" / "bin" / "python", env={variable: "C.UTF-8"})
 
 
-def test_another_file_is_executed(place, tmp_path):
+def test_another_file_is_executed(own, tmp_path):
     """A copy is another file, whatever is in it."""
-    environment(tmp_path / "copied", place.python)
+    environment(tmp_path / "copied", own.python)
     python = tmp_path / "copied" / "bin" / "python"
     base = python.resolve()
     python.unlink()
     python.write_text(f'#!/bin/sh\nexec {base} "$@"\n')
     python.chmod(0o755)
-    with place.spawner(FORKED) as control:
-        assert _executed(place, control, python)
+    with own.spawner(FORKED) as control:
+        assert _executed(own, control, python)
 
 
-def test_a_virtualenv_that_says_another_home_is_executed(place, tmp_path):
+def test_a_virtualenv_that_says_another_home_is_executed(own, tmp_path):
     """Where it comes from is what its prefixes and its standard library are found by."""
-    environment(tmp_path / "other", place.python)
+    environment(tmp_path / "other", own.python)
     settings = tmp_path / "other" / "pyvenv.cfg"
     settings.write_text(settings.read_text().replace("home = ", "home = /."))
-    with place.spawner(FORKED) as control:
-        assert _executed(place, control, tmp_path / "other" / "bin" / "python")
+    with own.spawner(FORKED) as control:
+        assert _executed(own, control, tmp_path / "other" / "bin" / "python")

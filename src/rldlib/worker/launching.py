@@ -49,7 +49,7 @@ def perform(task: Callable[[], object]) -> None:
         now, left = left, None
         try:
             now()
-        except Forked as forked:  # noqa: PERF203 - two rounds at most
+        except Forked as forked:
             left = forked.task
 
 
