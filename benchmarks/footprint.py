@@ -27,6 +27,7 @@ _IDLE_SERVICES = 100
 _IDLE_S = 30.0
 _MANY, _FEW = 5_000, 10
 _KIB = 1024
+_ALONE = "bench-alone"
 _WAIT_FOR_END = "import os, sys; print(flush=True); sys.stdin.read()"
 
 
@@ -73,36 +74,64 @@ def _import(rounds: int) -> Row:
 
 
 def _worker(folder: Path, url: str, rounds: int, wanted: Callable[[str], bool]) -> Iterator[Row]:
-    """Of the four small wheels: READY from a spawner that runs, and memory once it is ready."""
-    name, root = service("small"), folder / "worker"
-    imports = f"import pluggy, {module('small')}"
+    """READY from a spawner that runs, of a service alone and of a small one; memory once it is ready."""
+    root = folder / "worker"
+    make_tiny(folder / "tiny", [_ALONE])
     with ExitStack() as stack:
-        daemon = stack.enter_context(rldlib.LocalDaemon(index_url=url, root=root))
-        other = stack.enter_context(rldlib.LocalDaemon(index_url=url, root=root))
-        handle = daemon.acquire(name)
-        assert handle.worker is not None
-        python = f"{handle.worker['environment']}/bin/python"
-        # Keeps the spawner of this daemon running; what is started and stopped beside it is measured.
-        make_tiny(folder / "tiny", ["bench-beside"])
-        beside = stack.enter_context(index(folder / "tiny"))
-        parent = stack.enter_context(rldlib.LocalDaemon(index_url=beside, root=root))
-        parent.acquire("bench-beside")
+        alone = stack.enter_context(
+            rldlib.LocalDaemon(index_url=stack.enter_context(index(folder / "tiny")), root=root)
+        )
+        small = stack.enter_context(rldlib.LocalDaemon(index_url=url, root=root))
+        # The environments are there, and the empty one that a spawner needs: those that follow have it.
+        for daemon, name in ((alone, _ALONE), (small, service("small"))):
+            daemon.prepare(name)
         if wanted("warm-parent"):
-            yield Row(
-                name="warm-parent",
-                title="READY of a worker whose spawner runs, against bare python -c of the same import",
-                unit="ms",
-                samples=in_turns(
-                    {OURS: partial(_ready, other, name), "bare python -c": partial(_bare, python, imports)},
-                    rounds,
-                ),
-                ours=OURS,
-                against="bare python -c",
+            yield _warm_parent(
+                "warm-parent",
+                "a worker with no import but its own module, from a spawner that runs",
+                partial(_ready, alone, _ALONE),
+                partial(_bare, _python(alone, _ALONE), f"import {_ALONE.replace('-', '_')}"),
+                rounds,
                 target=0.4,
-                holds="the spawner executes each worker's own interpreter; it does not fork a worker out of itself",
+            )
+            yield _warm_parent(
+                "warm-parent-small",
+                "the same for the four small wheels: nobody has imported those",
+                partial(_ready, small, service("small")),
+                partial(_bare, _python(small, service("small")), f"import {module('small')}"),
+                rounds,
             )
         if wanted("worker-memory"):
-            yield _memory(handle, python, imports, rounds)
+            handle = small.acquire(service("small"))
+            python = _python(small, service("small"))
+            yield _memory(handle, python, f"import {module('small')}", rounds)
+
+
+def _python(daemon: rldlib.LocalDaemon, name: str) -> str:
+    return f"{daemon.prepare(name)['environment']}/bin/python"
+
+
+def _warm_parent(
+    name: str,
+    what: str,
+    ready: Callable[[], float],
+    bare: Callable[[], float],
+    rounds: int,
+    target: float | None = None,
+) -> Row:
+    # The first of each starts the spawner, and compiles.
+    for first in (ready, bare):
+        first()
+    return Row(
+        name=name,
+        title=f"READY of {what}, against bare python -c of the same import",
+        unit="ms",
+        samples=in_turns({OURS: ready, "bare python -c": bare}, rounds),
+        ours=OURS,
+        against="bare python -c",
+        target=target,
+        holds="two forks, site, the service's module and its hooks; what a machine that does other things adds",
+    )
 
 
 def _ready(daemon: rldlib.LocalDaemon, name: str) -> float:
@@ -171,13 +200,13 @@ def _idle(folder: Path) -> Row:
     with rldlib.LocalDaemon(wheels=folder / "idle", root=folder / "idle-root") as daemon:
         handles = [daemon.acquire(name) for name in names]
         workers = [handle.worker["pid"] for handle in handles if handle.worker is not None]
-        everything = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        # Other rows have left processes of their own: servers, and who tracks what they share.
+        spawner = psutil.Process(workers[0]).parents()[1]
+        everything = [psutil.Process(), spawner, *spawner.children(recursive=True)]
         pids = [process.pid for process in everything if process.is_running()]
         began, before = time.monotonic(), {pid: _used(pid) for pid in pids}
         time.sleep(_IDLE_S)
         passed = time.monotonic() - began
-        # What an earlier row left to end may have ended meanwhile.
-        pids = [pid for pid in pids if psutil.pid_exists(pid)]
         after = {pid: _used(pid) for pid in pids}
         spent = {pid: after[pid][0] - before[pid][0] for pid in pids}
         woken = {pid: after[pid][1] - before[pid][1] for pid in pids}

@@ -61,11 +61,13 @@ class Bench(Service):
 _TINY = """
 from rldlib.plugin import Service, operation
 
+import {module}
+
 
 class Bench(Service):
     @operation
     def answer(self) -> int:
-        return 42
+        return {module}.answer()
 """
 
 
@@ -111,15 +113,16 @@ def make_service(folder: Path, kind: str) -> None:
 
 
 def make_tiny(folder: Path, names: Sequence[str]) -> None:
-    """Services that require nothing."""
+    """Services that require nothing; the module of each has the service's name."""
     for name in names:
+        own = name.replace("-", "_")
         make_wheel(
             folder,
             name,
             "1.0.0",
-            files={f"{name.replace('-', '_')}.py": _TINY},
+            files={f"{own}.py": _ANSWER, f"{own}_service.py": _TINY.format(module=own)},
             profile=_profile(name),
-            entry_points={"rldlib.services": {name: f"{name.replace('-', '_')}:Bench"}},
+            entry_points={"rldlib.services": {name: f"{own}_service:Bench"}},
         )
 
 

@@ -41,7 +41,7 @@ _HOLDS = {
     "hashes, where the peer links them; what is imported is compiled, as at the peer",
     WARM: "files are copied and compared with their hashes where the peer links them; a worker is more than its "
     "imports. Nothing is compiled",
-    THERE: "a worker is more than its imports: a guard and a spawner are forked, the wire and the hooks imported",
+    THERE: "a worker is more than its imports: a spawner is started, with the wire and the hooks, and forks twice",
 }
 
 
@@ -248,6 +248,10 @@ def _contestants(stage: Stage, state: str) -> dict[str, Callable[[], float]]:
         "isolate": partial(stage.isolate, state),
         "virtualenv + pip": partial(stage.virtualenv, state),
     }
+    if state == THERE and not (stage.folder / "uv-env").exists():
+        # Of the peers an environment is kept, which another row has left, unless this one is run alone.
+        stage.uv(EMPTY, locked=True)
+        stage.virtualenv(EMPTY)
     # Each has been here before, so that what the state says is there is there.
     for prepare in found.values():
         prepare()

@@ -44,6 +44,26 @@ ECHO = """
             yield from range(count)
 """
 
+ORPHANING = """
+    import os, signal
+    from rldlib.plugin import Service, operation
+
+    class Provided(Service):
+        @operation
+        def orphan(self) -> int:
+            read, write = os.pipe()
+            if os.fork() == 0:
+                os.setsid()
+                child = os.fork()
+                if child:
+                    os._exit(0)
+                os.write(write, b"%d" % os.getpid())
+                while True:
+                    signal.pause()
+            os.wait()
+            return int(os.read(read, 32))
+"""
+
 
 @pytest.fixture
 def promise(tmp_path):
@@ -215,6 +235,57 @@ def test_a_host_that_started_nothing_has_no_spawner_and_no_thread():
     with WorkerHost(main=PEER) as workers:
         assert workers._spawner is None
         assert threading.active_count() == before
+
+
+def test_workers_are_forked_as_soon_as_there_is_something_to_fork_them_from(promise, tmp_path):
+    """The first environment of a host is made while the spawner is started already."""
+    python = environment(tmp_path, "an-echo", ECHO)
+    with WorkerHost(host_dir=tmp_path / "host") as workers:
+        workers.warm_up()
+        empty_environment(tmp_path / "host")
+        worker = workers.start(order(tmp_path, "an-echo", python=python), promise)
+
+        assert _listed(worker) == "rld:an-echo"
+        assert workers.start(order(tmp_path, "an-echo", python=python), promise).pid != worker.pid
+        assert alive(worker.pid)
+
+
+def test_a_worker_is_executed_where_there_is_nothing_to_fork_it_from(promise, tmp_path):
+    python = environment(tmp_path, "an-echo", ECHO)
+    with WorkerHost(host_dir=tmp_path / "host") as workers:
+        worker = workers.start(order(tmp_path, "an-echo", python=python), promise)
+        empty_environment(tmp_path / "host")
+        another = workers.start(order(tmp_path, "an-echo", python=python), promise)
+
+        # A spawner goes on as long as it has a worker.
+        assert [_listed(each) for each in (worker, another)] == ["python", "python"]
+
+
+def _listed(worker):
+    return Path(f"/proc/{worker.pid}/comm").read_text().strip()
+
+
+@pytest.mark.parametrize("killed", ["its spawner", "its guard and then its spawner"])
+def test_nothing_is_left_of_a_forked_worker_whose_spawner_is_killed(killed, promise, tmp_path):
+    """Not of its child either, which a session of its own and no parent would keep."""
+    python = environment(tmp_path, "an-orphan", ORPHANING)
+    empty_environment(tmp_path / "host")
+    with WorkerHost(host_dir=tmp_path / "host") as workers:
+        worker = workers.start(order(tmp_path, "an-orphan", python=python), promise)
+        orphan, guard = worker.call("orphan", {}, PATIENCE_S), parent_of(worker.pid)
+        with (
+            watched(worker.pid) as worker_gone,
+            watched(orphan) as orphan_gone,
+            watched(guard) as guard_gone,
+        ):
+            spawner = workers._spawner._process.pid
+            if "guard" in killed:
+                os.kill(spawner, signal.SIGSTOP)
+                os.kill(guard, signal.SIGKILL)
+            os.kill(spawner, signal.SIGKILL)
+
+            assert all(gone(PATIENCE_S) for gone in (worker_gone, orphan_gone, guard_gone))
+        assert eventually(lambda: workers._spawner is None)
 
 
 def test_several_threads_start_workers_at_once(peers, promise, tmp_path):

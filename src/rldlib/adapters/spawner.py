@@ -147,12 +147,17 @@ class WorkerHost:
             raise OSError("this daemon is closed")
         if self._loop is None:
             self._loop = IoLoop("rldlib-io")
+        place = home(self._host_dir) if self._host_dir is not None else None
+        if self._spawner is not None and self._spawner.home != place and not self._workers:
+            # It was started before there was anything to fork workers from: once in a host's life.
+            self._spawner.close()
+            self._spawner = None
         if self._spawner is None:
             self._spawner = SpawnerProcess(
                 self._loop,
                 self._heard,
                 self._lost,
-                home=None if self._host_dir is None else home(self._host_dir),
+                home=place,
                 environment=_inherited(),
                 pluggy=_pluggy(),
             )

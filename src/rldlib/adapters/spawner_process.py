@@ -58,6 +58,7 @@ class SpawnerProcess:
         environment: Mapping[str, str],
         pluggy: str,
     ) -> None:
+        self.home = home
         self.token = secrets.token_hex(8)
         self._loop = loop
         self._on_event = on_event

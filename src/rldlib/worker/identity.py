@@ -16,10 +16,9 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from io import TextIOWrapper
-    from types import CodeType
     from typing import Any
 
-_MAIN = "rldlib.worker.main"
+_MAIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "main.py")
 _CHANNEL = "3"
 # What an interpreter reads of its environment variables while it starts, and never again.
 _READ_AT_START = ("LANG", "LC_", "TZ")
@@ -42,7 +41,6 @@ class Identity:
         self._coerced = {
             name: value for name, value in _at_start(os.environ).items() if name not in self._variables
         }
-        self._program = _program()
 
     def fits(self, argv: list[str], env: dict[str, str]) -> bool:
         """Whether a fork of this process can become what executing this would make.
@@ -52,7 +50,7 @@ class Identity:
         """
         if sys.flags.no_site or sys.prefix == sys.base_prefix or self._home is None:
             return False
-        if len(argv) != 4 or argv[1:] != ["-I", self._program[0], _CHANNEL]:
+        if len(argv) != 4 or argv[1:] != ["-I", _MAIN, _CHANNEL]:
             return False
         return self._same_interpreter(argv[0]) and _at_start(env) == self._variables
 
@@ -70,12 +68,8 @@ class Identity:
             and _home(os.path.dirname(folder)) == self._home
         )
 
-    def assume(self, argv: list[str], env: dict[str, str]) -> tuple[CodeType, dict[str, Any]]:
-        """Become what executing this would have made of this process.
-
-        Returns:
-            The program, and the module it is to be run in.
-        """
+    def become(self, argv: list[str], env: dict[str, str]) -> None:
+        """Do what executing this would have done, from here to the end of the program."""
         os.environ.clear()
         os.environ.update(env | self._coerced)
         # As an interpreter has them when it has started; all others are at their defaults.
@@ -96,21 +90,13 @@ class Identity:
             opened = _opened_anew(getattr(sys, name), f"<{name}>")
             sys.__dict__[name] = sys.__dict__[f"__{name}__"] = opened
         _own_thread()
-        namespace = _fresh_main(argv[2])
+        main = _fresh_main(argv[2])
         for name in _REMEMBERING:
             sys.modules.pop(name, None)
         # Imported is run: it finds pyvenv.cfg, sets the prefix, and adds site-packages and its .pth files.
         import site  # noqa: F401 - see above
 
-        return self._program[1], namespace
-
-
-def _program() -> tuple[str, CodeType]:
-    """The worker's first file, and its code."""
-    from importlib.util import find_spec
-
-    spec: Any = find_spec(_MAIN)
-    return spec.origin, spec.loader.get_code(_MAIN)
+        main.__loader__.exec_module(main)
 
 
 def _home(prefix: str) -> str | None:
@@ -159,8 +145,8 @@ def _own_thread() -> None:
         renew()
 
 
-def _fresh_main(path: str) -> dict[str, Any]:
-    """A new ``__main__``, as a script finds it."""
+def _fresh_main(path: str) -> Any:
+    """A new ``__main__``, as a script finds it; not run yet."""
     import builtins
     from importlib.machinery import SourceFileLoader
 
@@ -173,4 +159,4 @@ def _fresh_main(path: str) -> dict[str, Any]:
         __file__=path,
         __loader__=SourceFileLoader("__main__", path),
     )
-    return main.__dict__
+    return main

@@ -102,7 +102,7 @@ def _become(
         os.write(tells, f"{argv[0]}: {exc}".encode()[:4096])
         os._exit(127)
     # Outside, where what the program raises is its own affair.
-    raise Forked(lambda: exec(*identity.assume(argv, env)))  # noqa: S102 - a file of ours
+    raise Forked(lambda: identity.become(argv, env))
 
 
 def _settle(cwd: str, fds: tuple[int, int, int], parent: int) -> int:

@@ -22,7 +22,7 @@ from rldlib.adapters.files import (
     HostLock,
     erase,
     flush_tree,
-    publish_folder,
+    publish,
     replace_atomically,
     storage_errors,
     write_file,
@@ -123,7 +123,7 @@ class Skeletons:
                 skeleton.lay_out(str(scratch), files=self._files)
                 flush_tree(str(scratch), files=self._files)
             erase(folder)  # the note beside it was damaged, or is gone
-            publish_folder(scratch, folder, files=self._files)
+            publish(scratch, folder, files=self._files)
         finally:
             erase(scratch)
 
