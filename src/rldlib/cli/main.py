@@ -42,6 +42,8 @@ COMMANDS = {
     "build": ("wheels", "build a project into a wheel that carries its profile"),
     "check": ("wheels", "run the gate on wheels"),
     "index": ("wheels", "serve a directory of wheels as a package index"),
+    "join": ("trust", "remember a responder, and whom it must prove to be"),
+    "trust": ("trust", "tell what is signed and verified here, or replace the keys"),
 }
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, get_args
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Self, get_args
 
 from rldlib.errors import UsageError
+
+if TYPE_CHECKING:
+    from rldlib.values.join import JoinString
 
 Role = Literal["root", "targets", "locks", "snapshot", "timestamp"]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
@@ -40,3 +44,39 @@ def role_of(name: str) -> Role:
     if name.count("/") != LOCK_PATTERN.count("/"):
         raise UsageError(f"{name!r} is no name of a lock: locks/SERVICE/VERSION/ENVIRONMENT.toml")
     return "locks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pathway:
+    """Where one domain is asked, and what it must prove.
+
+    Attributes:
+        source: The address, as errors tell it.
+        root_sha256: The sha256 of the root metadata that everything is believed by.
+        metadata_url: Where its metadata lies.
+        targets_url: Where its targets lie.
+        minimum: The lowest version of its timestamp that may be believed.
+    """
+
+    source: str
+    root_sha256: str
+    metadata_url: str
+    targets_url: str
+    minimum: int = 1
+
+    @classmethod
+    def of(cls, join: JoinString, url: str | None = None) -> Self:
+        """The pathway that a join string names.
+
+        Args:
+            join: The join string.
+            url: The responder's root; by default https, and http on this very machine.
+        """
+        base = (url or join.url("http" if join.is_loopback else "https")).rstrip("/")
+        return cls(
+            source=base,
+            root_sha256=join.root_sha256,
+            metadata_url=base + METADATA_PATH,
+            targets_url=base + TARGETS_PATH,
+            minimum=join.minimum,
+        )
