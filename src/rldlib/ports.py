@@ -134,8 +134,11 @@ class Store(Protocol):
         """The verified wheel; None where the store has none."""
         ...
 
-    def add(self, wheel: LockedWheel, source: Source) -> Path:
+    def add(self, wheel: LockedWheel, source: Source, *, arrived: Callable[[], object] | None = None) -> Path:
         """Fetch, verify, and only then keep a wheel; does nothing where it is there.
+
+        `arrived` is called once it was fetched and verified, and is not on the disk yet: `image` need
+        not wait for that.
 
         Raises:
             MismatchError: Hash or size differ; nothing was kept.

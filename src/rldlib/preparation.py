@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import uuid
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Self
 
 from rldlib.acknowledging import Acknowledging
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from rldlib.outside import Outside
     from rldlib.ports import HeldPromise, Source, Worker, Workers
     from rldlib.values.interpreter import Interpreter
-    from rldlib.values.lock import Lock
+    from rldlib.values.lock import Lock, LockedWheel
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.request import ServiceRequest
 
@@ -262,22 +264,37 @@ class Preparation:
             )
 
     def _fetch_missing(self, lock: Lock) -> None:
-        store, missing = self._out.store, [w for w in lock.wheels if self._out.store.wheel(w.sha256) is None]
+        missing = [wheel for wheel in lock.wheels if self._out.store.wheel(wheel.sha256) is None]
         if missing:
             source = self._source_of(lock)
-            with ThreadPoolExecutor(self._out.policy.downloads, "rldlib-fetch") as pool:
-                begun = {pool.submit(store.add, wheel, source): wheel for wheel in missing}
-                try:
-                    for done in as_completed(begun):
-                        done.result()
-                        # While the others are still on their way.
-                        store.image(begun[done])
-                except MismatchError as exc:
-                    advice = f"If {source.identity} is right, 'rld release {lock.service}' drops the lock that pins it"
-                    raise MismatchError(exc.what, exc.expected, exc.actual, advice) from exc
-                finally:
-                    # The pool ends before its ``with`` leaves; after an error nothing more begins.
-                    pool.shutdown(wait=False, cancel_futures=True)
+            try:
+                self._fetch_all(missing, source)
+            except MismatchError as exc:
+                advice = (
+                    f"If {source.identity} is right, 'rld release {lock.service}' drops the lock that pins it"
+                )
+                raise MismatchError(exc.what, exc.expected, exc.actual, advice) from exc
+
+    def _fetch_all(self, wheels: Sequence[LockedWheel], source: Source) -> None:
+        """Each is unpacked here as soon as it is verified, while others come in and it goes to the disk."""
+        store = self._out.store
+        news: SimpleQueue[LockedWheel | Future[Path]] = SimpleQueue()
+        with ThreadPoolExecutor(self._out.policy.downloads, "rldlib-fetch") as pool:
+            try:
+                for wheel in wheels:
+                    kept = pool.submit(store.add, wheel, source, arrived=partial(news.put, wheel))
+                    kept.add_done_callback(news.put)
+                left = len(wheels)
+                while left:
+                    new = news.get()
+                    if isinstance(new, Future):
+                        new.result()
+                        left -= 1
+                    else:
+                        store.image(new)
+            finally:
+                # After an error nothing more begins; the pool ends before its ``with`` leaves.
+                pool.shutdown(wait=False, cancel_futures=True)
 
     def _order(
         self, profile: ResourceProfile, lock: Lock, environment: Path, resources: Sequence[dict[str, Any]]

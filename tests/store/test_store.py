@@ -7,6 +7,8 @@ import errno
 import hashlib
 import os
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.hostile_wheels import HOSTILE
@@ -191,6 +193,49 @@ def test_a_damaged_wheel_of_an_unknown_source_is_told(store, wheel, tmp_path):
 
     with pytest.raises(StorageError, match="must be fetched again"):
         store.image(wheel)
+
+
+def test_a_wheel_is_unpacked_while_it_still_goes_to_the_disk(wheel, tmp_path):
+    unpacked, images = threading.Event(), []
+
+    class WaitsForTheImage(FileSystem):
+        def flush(self, fd):
+            assert unpacked.wait(20)
+            super().flush(fd)
+
+    store = Store(tmp_path / "root", files=WaitsForTheImage())
+
+    def unpack():
+        images.append(store.image(wheel))
+        unpacked.set()
+
+    thread = threading.Thread(target=unpack)
+    store.add(wheel, FolderSource(), arrived=thread.start)
+    thread.join()
+
+    assert content_of(images[0])["good/__init__.py"] == b"x = 1\n"
+    assert store.image(wheel) == images[0]
+
+
+def test_a_wheel_that_is_no_more_than_verified_is_not_kept(wheel, tmp_path):
+    """Its arrival was told, and then the disk refused it: nothing of it is there, and no descriptor open."""
+    root, told = tmp_path / "root", []
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    with pytest.raises(StorageError):
+        Store(root, files=FaultyFileSystem("flush")).add(
+            wheel, FolderSource(), arrived=lambda: told.append(wheel)
+        )
+
+    assert told == [wheel]
+    assert _kept(root) == {}
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) <= before
+
+
+def test_a_wheel_that_differs_never_arrives(store, wheel):
+    other, told = replace(wheel, sha256="0" * 64), []
+    with pytest.raises(MismatchError):
+        store.add(other, FolderSource(), arrived=lambda: told.append(other))
+    assert not told
 
 
 def test_a_hash_that_is_none_never_becomes_a_path(store, tmp_path):

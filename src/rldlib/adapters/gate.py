@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from rldlib.adapters.files import opened
+from rldlib.adapters.files import opened, share
 from rldlib.errors import WheelRefusedError
 from rldlib.rules.gate import UNBOUNDED, excused
 from rldlib.rules.inspection import Inspection
+from rldlib.values.image import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
     from rldlib.values.fault import Fault
-
-# Unpacking and hashing leave the interpreter's lock, so that threads help.
-_THREADS: Final = min(4, os.cpu_count() or 1)
 
 
 def inspect(wheel: Path, *, filename: str | None = None, allow: Collection[str] = ()) -> tuple[Fault, ...]:
@@ -40,8 +36,14 @@ def inspect(wheel: Path, *, filename: str | None = None, allow: Collection[str] 
         if any(fault.kind in UNBOUNDED for fault in listed):
             return listed
         known = len(inspection.faults)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            list(pool.map(inspection.verify, inspection.members))
+        large = [member for member in inspection.members if member.size >= LARGE_BYTES]
+
+        def verify_small() -> None:
+            for member in inspection.members:
+                if member.size < LARGE_BYTES:
+                    inspection.verify(member)
+
+        share(verify_small, large, inspection.verify, lambda member: member.size)
     # Threads find faults in any order; people and tests read them in one.
     return (*listed, *sorted(inspection.faults[known:], key=str))
 

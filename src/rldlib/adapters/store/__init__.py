@@ -6,12 +6,15 @@ copied, and compared with its hash on the way.
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
 from rldlib.adapters.files import (
     REAL,
     HostLock,
+    OpenFile,
     erase,
     flush_path,
     opened,
@@ -26,7 +29,7 @@ from rldlib.values.image import DamagedImageError, Image
 from rldlib.values.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -76,6 +79,8 @@ class Store:
             lambda text: self._reporter.noted("", text),
             files=files,
         )
+        # Open files of wheels that were verified and are not on the disk yet; whoever takes one closes it.
+        self._arriving: dict[str, int] = {}
         # What was verified, by what would change with its content.
         self._verified: dict[Path, tuple[int, int, int]] = {}
 
@@ -83,7 +88,7 @@ class Store:
         """See `Store.wheel`. One that is damaged is removed, and so no longer there."""
         return self._kept("wheel", sha256)
 
-    def add(self, wheel: LockedWheel, source: Source) -> Path:
+    def add(self, wheel: LockedWheel, source: Source, *, arrived: Callable[[], object] | None = None) -> Path:
         """See `Store.add`."""
         self._sources[wheel.sha256] = source
         present = self.wheel(wheel.sha256)
@@ -94,7 +99,18 @@ class Store:
             source.fetch(wheel.locator, into, max_bytes=wheel.size + _SLACK_BYTES)
             return True
 
-        path = self._receive("wheel", wheel.sha256, wheel.size, wheel.filename, fetch)
+        def verified(beside: Path) -> None:
+            if arrived is not None:
+                with storage_errors(beside):
+                    self._arriving[wheel.sha256] = os.open(beside, os.O_RDONLY | os.O_CLOEXEC)
+                arrived()
+
+        try:
+            path = self._receive("wheel", wheel.sha256, wheel.size, wheel.filename, fetch, verified)
+        finally:
+            unread = self._arriving.pop(wheel.sha256, None)
+            if unread is not None:
+                os.close(unread)
         if path is None:
             raise RuntimeError("a fetched wheel has no path")
         return path
@@ -173,7 +189,13 @@ class Store:
         return None
 
     def _receive(
-        self, kind: Kind, sha256: str, size: int, what: str, fetch: Callable[[BinaryIO], bool]
+        self,
+        kind: Kind,
+        sha256: str,
+        size: int,
+        what: str,
+        fetch: Callable[[BinaryIO], bool],
+        verified: Callable[[Path], None] = lambda _: None,
     ) -> Path | None:
         from rldlib.adapters.store.receiving import Receiver
 
@@ -190,6 +212,8 @@ class Store:
                 with Receiver(beside, size, sha256, what, files=self._files) as into:
                     if not fetch(cast("BinaryIO", into)):
                         return None
+                    into.verify()
+                    verified(beside)
                     into.finish()
                 with storage_errors(place):
                     self._files.rename(str(beside), str(place))
@@ -214,12 +238,11 @@ class Store:
         """
         from rldlib.adapters.store.unpacking import unpack
 
-        path = self._present(wheel)
         beside = self._places.beside("image", wheel.sha256)
         remove_tree(place, self._places.aside, files=self._files)
         erase(beside)
         try:
-            with opened(path) as file, storage_errors(beside):
+            with self._opened(wheel) as file, storage_errors(beside):
                 self._places.aside.mkdir(parents=True, exist_ok=True)
                 # Of a small one each member is a slice, and no reading of its own.
                 data = file if len(file) > _WHOLE_BYTES else file.read(0, len(file))
@@ -227,6 +250,18 @@ class Store:
             publish(beside, place, files=self._files)
         finally:
             erase(beside)
+
+    @contextmanager
+    def _opened(self, wheel: LockedWheel) -> Iterator[OpenFile]:
+        fd = self._arriving.pop(wheel.sha256, None)
+        if fd is None:
+            with opened(self._present(wheel)) as file:
+                yield file
+        else:
+            try:
+                yield OpenFile(fd, self._places.place("wheel", wheel.sha256))
+            finally:
+                os.close(fd)
 
     def _present(self, wheel: LockedWheel) -> Path:
         path = self.wheel(wheel.sha256)

@@ -63,12 +63,12 @@ class Receiver(io.RawIOBase):
             self._files.write(self._fd, view)
         return len(view)
 
-    def finish(self) -> None:
-        """Compare with what was promised, and wait until it is on the disk.
+    def verify(self) -> None:
+        """Compare with what was promised.
 
         Raises:
             MismatchError: Size or hash differ.
-            StorageError: It could not be written.
+            StorageError: It cannot be read.
         """
         if self._at != self._size:
             raise MismatchError(f"the size of {self._what}", f"{self._size:,} bytes", f"{self._at:,} bytes")
@@ -78,6 +78,13 @@ class Receiver(io.RawIOBase):
                 found = file.sha256()
         if found != self._sha256:
             raise MismatchError(f"the content of {self._what}", f"sha256 {self._sha256}", f"sha256 {found}")
+
+    def finish(self) -> None:
+        """Wait until it is on the disk.
+
+        Raises:
+            StorageError: It could not be written.
+        """
         with storage_errors(self._path):
             self._files.flush(self._fd)
 
