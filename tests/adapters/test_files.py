@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -20,6 +21,7 @@ from rldlib.adapters.files import (
     FileSystem,
     HostLock,
     erase,
+    make_apart,
     opened,
     publish,
     remove_tree,
@@ -207,6 +209,45 @@ def test_removing_a_link_leaves_what_it_points_at(tmp_path):
     erase(tmp_path / "link")
 
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+class Spreads(FileSystem):
+    """One that knows how to keep folders apart; what it is asked to rename may go before."""
+
+    def __init__(self, *, known=True, collected=False, full=False):
+        self.known, self.collected, self.full = known, collected, full
+
+    def spread(self, folder):
+        if not self.known:
+            raise OSError(errno.ENOTTY, "no such thing here")
+
+    def rename(self, source, target):
+        if self.collected:
+            Path(source).rmdir()
+        if self.full:
+            raise OSError(errno.ENOSPC, "full")
+        super().rename(source, target)
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"known": False}, {"collected": True}], ids=["known", "unknown", "collected"]
+)
+def test_a_folder_is_made_apart_from_others(how, tmp_path):
+    make_apart(tmp_path / "new", tmp_path, files=Spreads(**how))
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_folder_that_cannot_have_its_name_leaves_nothing(tmp_path):
+    with pytest.raises(OSError, match="full"):
+        make_apart(tmp_path / "new", tmp_path, files=Spreads(full=True))
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_folder_may_be_told_to_keep_its_folders_apart_again_and_again(tmp_path):
+    for _ in range(2):
+        with contextlib.suppress(OSError):  # not every file system knows
+            FileSystem().spread(str(tmp_path))
+    (tmp_path / "inner").mkdir()
 
 
 def test_an_open_file_reads_as_its_bytes_do(tmp_path):

@@ -8,7 +8,6 @@ was on the disk: then its marker tells.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -21,6 +20,7 @@ from rldlib.adapters.files import (
     HostLock,
     erase,
     flush_tree,
+    make_apart,
     publish,
     remove_tree,
     storage_errors,
@@ -129,9 +129,7 @@ class Environments:
             with storage_errors(beside):
                 skeleton = Skeletons(self._host_dir, files=self._files).of(interpreter)
                 self._places.aside.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(OSError):  # it is about speed alone
-                    self._files.spread(str(self._places.aside))
-                beside.mkdir()
+                make_apart(beside, self._places.aside, files=self._files)
                 skeleton.lay_out(str(beside), files=self._files)
                 installation = Installation(beside, place, skeleton, files=self._files)
                 for wheel, image in zip(lock.wheels, images, strict=True):

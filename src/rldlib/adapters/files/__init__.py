@@ -10,7 +10,7 @@ a test can make each call fail.
 
 from __future__ import annotations
 
-from rldlib.adapters.files.folders import erase, flush_tree, publish, remove_tree
+from rldlib.adapters.files.folders import erase, flush_tree, make_apart, publish, remove_tree
 from rldlib.adapters.files.locks import HostLock
 from rldlib.adapters.files.reading import OpenFile, opened
 from rldlib.adapters.files.sharing import share
@@ -25,6 +25,7 @@ __all__ = [
     "erase",
     "flush_path",
     "flush_tree",
+    "make_apart",
     "opened",
     "publish",
     "remove_tree",

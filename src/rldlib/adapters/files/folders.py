@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rldlib.adapters.files.single import flush_path
 from rldlib.adapters.files.system import REAL, storage_errors
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rldlib.adapters.files.system import FileSystem
 
 
@@ -27,6 +26,30 @@ def publish(beside: Path, place: Path, *, files: FileSystem = REAL) -> None:
     with storage_errors(beside):
         place.parent.mkdir(parents=True, exist_ok=True)
         files.rename(str(beside), str(place))
+
+
+def make_apart(folder: Path, aside: Path, *, files: FileSystem = REAL) -> None:
+    """Make a folder in `aside`, far from where others were deleted, where the file system knows how.
+
+    Raises:
+        OSError: It cannot be made; nothing is left.
+    """
+    try:
+        files.spread(str(aside))
+    except OSError:
+        files.make_folder(str(folder))  # it is about speed alone
+        return
+    # Where it lies is chosen by the name it is made with: by its own it would lie where the last of that name
+    # was deleted. Until it has that, it is what anyone may remove.
+    begun = f"{aside}/gone-{os.urandom(8).hex()}"
+    files.make_folder(begun)
+    try:
+        files.rename(begun, str(folder))
+    except FileNotFoundError:
+        files.make_folder(str(folder))
+    except BaseException:
+        erase(Path(begun))
+        raise
 
 
 def flush_tree(folder: str, *, files: FileSystem = REAL) -> None:
