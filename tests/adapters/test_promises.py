@@ -10,9 +10,11 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
+from rldlib.adapters import promises as promises_module
 from rldlib.adapters.promises import Promises
 from rldlib.errors import StorageError
 from rldlib.values.promise import Promise
@@ -122,6 +124,30 @@ def test_a_promise_lives_until_it_is_closed(tmp_path):
 def test_a_dropped_promise_is_closed(tmp_path):
     promises = Promises(tmp_path)
     make(promises, promise(1))
+    assert promises.living() == ()
+
+
+def test_what_is_noted_between_two_looks_is_seen_by_the_second(tmp_path):
+    promises = Promises(tmp_path)
+    (held,) = make(promises, promise(1))
+    with closing(held):
+        assert [one.worker_pid for one in promises.living()] == [None]
+        held.note(worker_pid=4711)
+
+        assert [one.worker_pid for one in promises.living()] == [4711]
+        assert [one.worker_pid for one in Promises(tmp_path).living()] == [4711]
+
+
+def test_a_promise_that_is_as_it_was_is_not_read_again(tmp_path, monkeypatch):
+    """A thousand promises are a thousand files, and each admission looks at them all."""
+    promises = Promises(tmp_path)
+    held = make(promises, *map(promise, range(5)))
+    before = promises.living()
+    monkeypatch.setattr(promises_module, "_read", lambda _: pytest.fail("it was read again"))
+
+    assert promises.living() == before
+    for one in held:
+        one.close()
     assert promises.living() == ()
 
 

@@ -21,7 +21,6 @@ from rldlib.values.address import DEFAULT_PORTS, Origin, bare, is_loopback, orig
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
-    from typing import Any
 
     import requests
 
@@ -268,13 +267,13 @@ class Http:
             )
         # A credential in a page's link is that page's, not the user's: it is not sent.
         address = bare(parts)
-        asked = {"Accept-Encoding": "identity", **headers}
-        request = request_of(method, address, asked, self._logins.get(origin_of(parts)))
+        origin, asked = origin_of(parts), {"Accept-Encoding": "identity", **headers}
+        netrc, settings = self.sessions.surroundings(origin, address)
+        request = request_of(method, address, asked, self._logins.get(origin) or netrc)
         prepared = session.prepare_request(request)
-        settings: Any = session.merge_environment_settings(address, {}, True, None, None)  # noqa: FBT003 - requests' order
         if is_loopback(parts.hostname or ""):
             # A proxy would take the request off this machine.
-            settings["proxies"] = {}
+            settings = {**settings, "proxies": {}}
         left = until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from rldlib.values.address import Origin
+
 _CONNECTIONS = 16
+# A server that writes head and body apart sends the body when the head was acknowledged, which the kernel
+# puts off by 40 ms: each answer of many an index. Linux forgets the wish with each acknowledgement.
+_QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Counter:
@@ -77,6 +82,8 @@ class _TimedRaw(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         self._socket.settimeout(self._deadline.left())
+        if _QUICK_ACK is not None:
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         count: int | None = self._raw.readinto(buffer)
         self._counter.add(count or 0)
         return count
@@ -142,6 +149,20 @@ class Sessions:
         self.counter = Counter()
         self.bulk = _session_of(TimedAdapter(self.counter))
         self.peek = _session_of(TimedAdapter(self.counter, peek))
+        self._surroundings: dict[Origin, tuple[tuple[str, str] | None, Mapping[str, Any]]] = {}
+
+    def surroundings(self, origin: Origin, url: str) -> tuple[tuple[str, str] | None, Mapping[str, Any]]:
+        """What the environment says of an origin: credentials (netrc); proxies and CA bundle.
+
+        Asked once. requests would go through the whole environment several
+        times for each request, which takes longer than the request.
+        """
+        known = self._surroundings.get(origin)
+        if known is None:
+            with requests.Session() as session:
+                settings: Any = session.merge_environment_settings(url, {}, True, None, None)  # noqa: FBT003 - requests' order
+            known = self._surroundings[origin] = requests.utils.get_netrc_auth(url), settings
+        return known
 
     def close(self) -> None:
         """Close every kept connection."""
@@ -159,6 +180,8 @@ def request_of(
 def _session_of(adapter: HTTPAdapter) -> requests.Session:
     """A session on these connections."""
     session = requests.Session()
+    # See `Sessions.surroundings`.
+    session.trust_env = False
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     # No cookies: one answer must not change the next request.

@@ -11,7 +11,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from rldlib.rules.candidates import fitting, preferred, tag_ranks
+from rldlib.rules.candidates import fitting, preferred
 from rldlib.values.metadata import MalformedMetadataError, Metadata, parse_metadata
 from rldlib.values.wanted import wants_of
 
@@ -43,7 +43,7 @@ class Shelf:
     def __init__(self, source: Source, interpreter: Interpreter, threads: int) -> None:
         self.interpreter = interpreter
         self.markers: Mapping[str, str] = interpreter.markers
-        self.ranks: Mapping[Tag, int] = tag_ranks(interpreter)
+        self.ranks: Mapping[Tag, int] = interpreter.ranks
         self._source = source
         self._answers: dict[Hashable, Future[Any]] = {}
         self._lock = threading.Lock()

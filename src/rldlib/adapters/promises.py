@@ -31,6 +31,10 @@ ADMISSION_LIMIT_S = 30.0
 _MAX_BYTES = 1024 * 1024
 _NEW = re.compile(r"\.[A-Za-z0-9_]{1,64}\.new\Z", re.ASCII)
 
+# What a file was when it was read: inode, size, time of its last change.
+_State = tuple[int, int, int]
+_NO_STATE: _State = (-1, -1, -1)
+
 _open: set[_Descriptor] = set()
 
 
@@ -133,6 +137,8 @@ class Promises:
         self._lock = host_dir / "admission.lock"
         self._limit_s = limit_s
         self._admitting: int | None = None
+        # Name of a file -> its state when it was read, and what it said. Whoever sweeps next starts from it.
+        self._known: dict[str, tuple[_State, Promise]] = {}
 
     @contextmanager
     def admission(self) -> Iterator[Sequence[Promise]]:
@@ -219,25 +225,31 @@ class Promises:
 
     def _sweep(self, *, remove: bool) -> tuple[Promise, ...]:
         """The promises that live, the oldest first; with `remove`, what the dead left is gone after."""
-        living = []
+        living: dict[str, tuple[_State, Promise]] = {}
+        known, folder = self._known, str(self._folder)
         try:
             for name in os.listdir(self._folder):  # noqa: PTH208 - names alone
                 # Unfinished ones have nobody left to finish them once the lock is ours.
                 if not (is_file_name(name) or (remove and _NEW.match(name))):
                     continue
-                content = _content_if_held(self._folder / name)
-                if content is not None and is_file_name(name):
-                    living.append(read_promise(name, content))
-                elif content is None and remove:
+                held = _read_if_held(f"{folder}/{name}", name, known.get(name))
+                if held is not None and held[1] is not None:
+                    living[name] = held[0], held[1]
+                elif held is None and remove:
                     (self._folder / name).unlink(missing_ok=True)
         except OSError as exc:
             raise _storage_error(self._folder, exc) from exc
-        return tuple(sorted(living, key=lambda promise: (promise.since, promise.id)))
+        self._known = living
+        promises = (promise for _, promise in living.values())
+        return tuple(sorted(promises, key=lambda promise: (promise.since, promise.id)))
 
 
-def _content_if_held(path: Path) -> bytes | None:
-    """What a living promise says; None where nobody holds it.
+def _read_if_held(
+    path: str, name: str, known: tuple[_State, Promise] | None
+) -> tuple[_State, Promise | None] | None:
+    """What a living promise says, no promise where it is unfinished; None where nobody holds it.
 
+    A note is added to the file: one that is as it was is not read again.
     The lock that asks is a shared one: any number of readers find the same
     promise dead at once, and only its holders keep them out.
     """
@@ -248,7 +260,15 @@ def _content_if_held(path: Path) -> bytes | None:
     try:
         fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(number)
+        found = os.fstat(number)
+        state = found.st_ino, found.st_size, found.st_mtime_ns
+        if known is not None and known[0] == state:
+            return known
+        content = _read(number)
+        # What was added meanwhile, or did not come back whole, is read again the next time.
+        is_whole = len(content) == found.st_size
+        told = read_promise(name, content) if is_file_name(name) else None
+        return (state if is_whole else _NO_STATE), told
     else:
         return None
     finally:

@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from rldlib.values.wheel import WheelFile
 
 
-def tag_ranks(interpreter: Interpreter) -> dict[Tag, int]:
-    """The rank of each wheel tag; 0 is the one the interpreter prefers."""
-    return {tag: rank for rank, tag in enumerate(interpreter.tags)}
-
-
 def fitting(
     wheels: Iterable[WheelFile], interpreter: Interpreter, ranks: Mapping[Tag, int]
 ) -> list[WheelFile]:
@@ -32,7 +27,8 @@ def fitting(
     return [
         wheel
         for wheel in wheels
-        if not wheel.tags.isdisjoint(ranks) and wheel.requires_python.contains(python, prereleases=True)
+        if any(tag in ranks for tag in wheel.tags)
+        and wheel.requires_python.contains(python, prereleases=True)
     ]
 
 

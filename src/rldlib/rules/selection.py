@@ -64,11 +64,11 @@ def choices(
 
 def best_wheel(wheels: Sequence[WheelFile], interpreter: Interpreter) -> WheelFile | None:
     """The wheel that `interpreter` prefers among wheels of one version; None where it takes none."""
-    ranks = {tag: rank for rank, tag in enumerate(interpreter.tags)}
+    ranks = interpreter.ranks
     fitting = [
         (min(ranks[tag] for tag in wheel.tags if tag in ranks), wheel)
         for wheel in wheels
-        if interpreter.version in wheel.requires_python and not wheel.tags.isdisjoint(ranks)
+        if any(tag in ranks for tag in wheel.tags) and interpreter.version in wheel.requires_python
     ]
     if not fitting:
         return None

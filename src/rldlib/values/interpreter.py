@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from packaging.version import Version
 
+from rldlib.values.tags import Tags
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -34,6 +36,13 @@ class Interpreter:
     tags: Sequence[Tag]
     markers: Mapping[str, str]
     own: bool = False
+
+    @property
+    def ranks(self) -> Mapping[Tag, int]:
+        """The rank of each wheel tag; 0 is the one it prefers."""
+        if isinstance(self.tags, Tags):
+            return self.tags.ranks
+        return {tag: rank for rank, tag in enumerate(self.tags)}
 
     @property
     def label(self) -> str:

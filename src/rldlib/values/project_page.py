@@ -7,6 +7,7 @@ Files that are no wheels of the project are left out, as pip does.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,8 @@ _MARKS = (b",", b":", b"[", b"{")
 _MAX_TAGS = 400_000
 # A longer one is none. It also keeps every number below what `int` reads (4,300 digits).
 _MAX_SPECIFIER = 1_000
+# An address that is what it is joined with whatever: nearly every one on a large page.
+_WHOLE = re.compile(r"https?://[a-z0-9][a-z0-9.-]*/[A-Za-z0-9/._+=~-]*\Z")
 _OWN_PROFILE_KEY = "rldlib-profile"
 
 
@@ -194,6 +197,8 @@ def urljoin_or_none(base: str, reference: str) -> str | None:
 
     Credentials in it are taken off: they are never sent, and a lock would keep them.
     """
+    if _WHOLE.match(reference):
+        return reference
     try:
         joined = urljoin(base, reference.strip())
         parts = urlsplit(joined)

@@ -28,6 +28,7 @@ _NAME = re.compile(
 _TEXTS = ("service", "version", "root", "environment", "since")
 _NUMBERS = ("host_pid", "worker_pid")
 _NEEDED = {"service", "version", "root", "host_pid"}
+_FIELDS = tuple(field.name for field in fields(Promise))
 
 
 def file_name(promise: Promise) -> str:
@@ -76,7 +77,7 @@ def read_promise(name: str, content: bytes) -> Promise:
     }
     if not told.keys() >= _NEEDED:
         return Promise(service="unreadable", version="", root="", host_pid=0, **figures)
-    known = {field.name: told[field.name] for field in fields(Promise) if field.name in told}
+    known = {name: told[name] for name in _FIELDS if name in told}
     return Promise(**(known | figures | {"wheels": tuple(told.get("wheels", ()))}))
 
 

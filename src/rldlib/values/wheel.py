@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,13 @@ def read_name(filename: str) -> tuple[NormalizedName, Version, BuildTag, frozens
     tags = prod(part.count(".") + 1 for part in filename.removesuffix(".whl").split("-")[-3:])
     if tags > _MAX_TAGS:
         raise InvalidWheelFilename(f"{filename!r} says {tags:,} tags; at most {_MAX_TAGS}")
-    return parse_wheel_filename(filename)
+    # A page lists thousands, of a few hundred versions and for a few dozen platforms: each is read once.
+    head, tail = _halves(filename)
+    try:
+        return *_named(head), *_tagged(tail)
+    except InvalidWheelFilename:
+        # The whole name is what the error is to tell.
+        return parse_wheel_filename(filename)
 
 
 def wheel_file(filename: str, locator: str, **known: object) -> WheelFile:
@@ -88,3 +95,21 @@ def wheel_file(filename: str, locator: str, **known: object) -> WheelFile:
         tags=tags,
         **known,  # type: ignore[arg-type]  # callers name fields of WheelFile
     )
+
+
+def _halves(filename: str) -> tuple[str, str]:
+    """``NAME-VERSION`` and ``[BUILD-]PYTHON-ABI-PLATFORM.whl``."""
+    name, _, rest = filename.partition("-")
+    version, _, tail = rest.partition("-")
+    return f"{name}-{version}", tail
+
+
+@lru_cache(maxsize=4096)
+def _named(head: str) -> tuple[NormalizedName, Version]:
+    return parse_wheel_filename(f"{head}-py3-none-any.whl")[:2]
+
+
+# One may say hundreds of tags: no more are kept than make some megabytes.
+@lru_cache(maxsize=256)
+def _tagged(tail: str) -> tuple[BuildTag, frozenset[Tag]]:
+    return parse_wheel_filename(f"name-1-{tail}")[2:]
