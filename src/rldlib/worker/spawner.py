@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 if __name__ == "__main__":
+    # Imports make much and drop nothing: to look for garbage meanwhile is a twentieth of a start.
+    gc.disable()
     # Started by path: mount the package from here, without running the `__init__` that is the host's.
     _package = type(sys)("rldlib")
     _package.__path__ = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
@@ -144,6 +146,7 @@ class Spawner:
             mount_pluggy(self._pluggy)
         # What is there now lives as long as the process: no collection in a fork need touch it.
         gc.freeze()
+        gc.enable()
 
     # --- the host's side ---------------------------------------------------------
 
@@ -222,6 +225,7 @@ class Spawner:
         try:
             # An object that goes later would close whatever has its number by then.
             self._control.detach()
+            gc.enable()
             guard = make()
         except BaseException:  # noqa: BLE001 - this process must never go on as the spawner
             os._exit(1)
