@@ -131,12 +131,13 @@ class Worker:
             loop=self._the_loop() if needs_loop else None,
             records=self._records,
         )
+        # Told before a thread is started, each of which is waited for; what comes stays in the socket.
+        self._connection.send([messages.READY, _facts(order, operations)])
         desk.open()
         self._beats.acquire()
         Thread(
             target=self._beat, args=(float(order["heartbeat_s"]),), name="rldlib-beat", daemon=True
         ).start()
-        self._connection.send([messages.READY, _facts(order, operations)])
         return desk
 
     def _the_loop(self) -> Loop:
