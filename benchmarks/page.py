@@ -27,7 +27,7 @@ What rldlib takes beside what people use today, in one run on one machine. `nox 
   attrs, python-dateutil and six{tzdata}; `numpy` one that requires numpy.
 - A start ends with the first result: rldlib's with the reply to the first call, the others' with the end of
   `ENV/bin/python -c "import MODULE"`, of the tool's command, or with the value that isolate gives. rldlib's and isolate's begin in a
-  process that has imported them, as libraries do; a row of their own tells what a process anew takes.
+  process that has imported them, as libraries do; rows of their own tell what `rld call` takes, from the start of its process to its end.
 - Empty caches: nothing is left of the service. Caches warm: fetched and unpacked, and no environment. Environment there: it ran before.
   With its caches warm, rldlib also keeps the bytecode of what was imported before, which it made behind an earlier start, after the first
   result; at the peers an environment that is made anew compiles what it imports.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BARE = "bare python -c"
 OURS = "rldlib"
+_CALL = "rld call"
 # State -> what a contestant may keep of an earlier run.
 EMPTY, WARM, THERE = "empty", "warm", "there"
 _TOLD = {EMPTY: "empty caches", WARM: "caches warm", THERE: "environment there"}
@@ -55,7 +56,9 @@ class Stage:
         self.python = os.path.realpath(sys.executable)
         self.host_steps: dict[str, list[dict[str, float]]] = {}
         self._locks = self.folder / "locks"
-        self._environment = os.environ | {
+        # What keeps Python from writing bytecode would have each process compile all it imports.
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        self._environment = inherited | {
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_INDEX_URL": url,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -107,14 +110,9 @@ class Stage:
         return taken * 1000
 
     def ours_anew(self) -> float:
-        """The same in a process of its own, from its start to its end."""
-        code = (
-            "import sys, rldlib\n"
-            "with rldlib.LocalDaemon(index_url=sys.argv[1], root=sys.argv[2]) as daemon:\n"
-            "    daemon.acquire(sys.argv[3]).call('answer')\n"
-        )
-        command = [sys.executable, "-c", code, self.url, str(self.folder / "root"), service(self.kind)]
-        return self._timed([command])
+        """``rld call``: a process of its own, from its start to its end."""
+        options = ["--index-url", self.url, "--root", str(self.folder / "root")]
+        return self._timed([[_program("rld"), *options, "call", service(self.kind), "answer"]])
 
     def bare(self) -> float:
         """The environment's python, and the same import."""
@@ -200,7 +198,8 @@ class Stage:
 
 def measure(folder: Path, url: str, kind: str, rounds: int, wanted: Callable[[str], bool]) -> Iterator[Row]:
     """The rows of one service that are wanted."""
-    names = {state: f"{kind}-locked-{state}" for state in _TOLD} | {"unlocked": f"{kind}-unlocked-empty"}
+    names = {state: f"{kind}-locked-{state}" for state in _TOLD}
+    names |= {"anew": f"{kind}-call-anew", "unlocked": f"{kind}-unlocked-empty"}
     if not any(map(wanted, names.values())):
         return
     stage = Stage(folder, url, kind)
@@ -219,6 +218,8 @@ def measure(folder: Path, url: str, kind: str, rounds: int, wanted: Callable[[st
                 facts={"steps_ms": _medians(stage.host_steps[state])},
                 holds=_HOLDS[state],
             )
+    if wanted(names["anew"]):
+        yield _anew(stage, names["anew"], rounds)
     if wanted(names["unlocked"]):
         samples = in_turns(
             {
@@ -240,6 +241,24 @@ def measure(folder: Path, url: str, kind: str, rounds: int, wanted: Callable[[st
         )
 
 
+def _anew(stage: Stage, name: str, rounds: int) -> Row:
+    """From the start of a process to its end, with the environment there."""
+    # Once each before: what is there is there, and bytecode of what they import is too.
+    stage.ours(EMPTY, locked=True)
+    for prepare in (stage.ours_anew, stage.bare):
+        prepare()
+    return Row(
+        name=name,
+        title=f"{stage.kind}, 'rld call' in a process anew, environment there",
+        unit="ms",
+        samples=in_turns({_CALL: stage.ours_anew, BARE: stage.bare}, rounds),
+        ours=_CALL,
+        against=BARE,
+        target=2.0,
+        holds="the host's own imports, and the spawner's, which two processors share with them",
+    )
+
+
 def _contestants(stage: Stage, state: str) -> dict[str, Callable[[], float]]:
     found: dict[str, Callable[[], float]] = {
         OURS: partial(stage.ours, state, locked=True),
@@ -256,7 +275,7 @@ def _contestants(stage: Stage, state: str) -> dict[str, Callable[[], float]]:
     for prepare in found.values():
         prepare()
     if state == THERE:
-        found |= {BARE: stage.bare, "rldlib, a process anew": stage.ours_anew}
+        found[BARE] = stage.bare
         stage.bare()
     stage.host_steps.clear()
     return found
