@@ -212,34 +212,32 @@ def test_removing_a_link_leaves_what_it_points_at(tmp_path):
 
 
 class Spreads(FileSystem):
-    """One that knows how to keep folders apart; what it is asked to rename may go before."""
+    """One that knows how to keep folders apart, or does not."""
 
-    def __init__(self, *, known=True, collected=False, full=False):
-        self.known, self.collected, self.full = known, collected, full
+    def __init__(self, *, known=True, full=False):
+        self.known, self.full = known, full
 
     def spread(self, folder):
         if not self.known:
             raise OSError(errno.ENOTTY, "no such thing here")
 
     def rename(self, source, target):
-        if self.collected:
-            Path(source).rmdir()
         if self.full:
             raise OSError(errno.ENOSPC, "full")
         super().rename(source, target)
 
 
-@pytest.mark.parametrize(
-    "how", [{}, {"known": False}, {"collected": True}], ids=["known", "unknown", "collected"]
-)
-def test_a_folder_is_made_apart_from_others(how, tmp_path):
-    make_apart(tmp_path / "new", tmp_path, files=Spreads(**how))
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+@pytest.mark.parametrize("known", [True, False])
+def test_a_folder_is_made_apart_from_others_and_what_a_kill_left_of_it_goes(known, tmp_path):
+    (tmp_path / "new.0123").mkdir()
+    (tmp_path / "newer").mkdir()
+    make_apart(tmp_path / "new", files=Spreads(known=known))
+    assert {path.name for path in tmp_path.iterdir()} == {"new", "newer"}
 
 
 def test_a_folder_that_cannot_have_its_name_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="full"):
-        make_apart(tmp_path / "new", tmp_path, files=Spreads(full=True))
+        make_apart(tmp_path / "new", files=Spreads(full=True))
     assert not [*tmp_path.iterdir()]
 
 

@@ -9,6 +9,7 @@ environments/DIGEST/         a virtualenv, complete; its marker is written last
 locks/building               shared by who builds environments, held alone by who collects
 locks/KIND-XX                locks, never removed: one for each first byte of a hash
 tmp/KIND-KEY                 being built by whoever holds the lock of that kind and key
+tmp/environment-KEY.*        the same, before it has that name
 tmp/gone-*                   renamed aside, being removed by anyone
 ```
 

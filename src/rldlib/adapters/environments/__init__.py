@@ -129,7 +129,7 @@ class Environments:
             with storage_errors(beside):
                 skeleton = Skeletons(self._host_dir, files=self._files).of(interpreter)
                 self._places.aside.mkdir(parents=True, exist_ok=True)
-                make_apart(beside, self._places.aside, files=self._files)
+                make_apart(beside, files=self._files)
                 skeleton.lay_out(str(beside), files=self._files)
                 installation = Installation(beside, place, skeleton, files=self._files)
                 for wheel, image in zip(lock.wheels, images, strict=True):

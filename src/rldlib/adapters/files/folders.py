@@ -28,25 +28,29 @@ def publish(beside: Path, place: Path, *, files: FileSystem = REAL) -> None:
         files.rename(str(beside), str(place))
 
 
-def make_apart(folder: Path, aside: Path, *, files: FileSystem = REAL) -> None:
-    """Make a folder in `aside`, far from where others were deleted, where the file system knows how.
+def make_apart(folder: Path, *, files: FileSystem = REAL) -> None:
+    """Make a folder far from where others were deleted, where the file system knows how.
+
+    The caller holds its lock: what a killed process began of it is removed.
 
     Raises:
         OSError: It cannot be made; nothing is left.
+        StorageError: What is left of it cannot be removed.
     """
+    for name in os.listdir(folder.parent):  # noqa: PTH208 - names alone
+        if name.startswith(f"{folder.name}."):
+            erase(folder.with_name(name))
     try:
-        files.spread(str(aside))
+        files.spread(str(folder.parent))
     except OSError:
         files.make_folder(str(folder))  # it is about speed alone
         return
     # Where it lies is chosen by the name it is made with: by its own it would lie where the last of that name
-    # was deleted. Until it has that, it is what anyone may remove.
-    begun = f"{aside}/gone-{os.urandom(8).hex()}"
+    # was deleted.
+    begun = f"{folder}.{os.urandom(8).hex()}"
     files.make_folder(begun)
     try:
         files.rename(begun, str(folder))
-    except FileNotFoundError:
-        files.make_folder(str(folder))
     except BaseException:
         erase(Path(begun))
         raise
