@@ -86,7 +86,7 @@ SHARED_ADAPTERS = {
 }
 # One adapter in several modules. A folder is one adapter by itself.
 FAMILIES = (
-    {"http", "http_download", "http_faults", "http_reading", "http_sockets"},
+    {"http", "http_download", "http_faults", "http_reading", "http_retrying", "http_sockets"},
     {"index", "index_files", "http", "http_reading"},  # an index is what its client reads
     {"resolving", "resolution", "prefetching", "pinning", "pip_resolving"},
     {"stamping", "repacking", "building"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     from rldlib.ports import Peer, Source, Workers
     from rldlib.values.interpreter import Interpreter
+    from rldlib.values.join import JoinString
     from rldlib.values.lock import Lock
     from rldlib.values.promise import Promise
+    from rldlib.values.support import Acknowledgement, Support, SupportRequest
     from rldlib.values.wheel import WheelFile
 
 # By then the worker runs, which is what somebody waits for.
@@ -35,13 +38,15 @@ class LocalDaemon(daemon.LocalDaemon):
         index_url: The package index to ask. One service, one index: there is
             no default, and never a second one.
         wheels: A directory of wheels to ask instead, without any network.
+        responders: Join strings of the daemons to ask before that, in their order; those that were
+            joined for this root come after them.
         root: Where everything of this daemon is kept; the default is
             ``RLDLIB_ROOT``, else the user's data directory.
         policy: The host's own limits and exceptions.
         reporter: Told what happens.
 
     Raises:
-        UsageError: Both an index and a directory were named.
+        UsageError: Both an index and a directory were named, or a join string is none.
     """
 
     def __init__(
@@ -49,16 +54,19 @@ class LocalDaemon(daemon.LocalDaemon):
         *,
         index_url: str | None = None,
         wheels: str | os.PathLike[str] | None = None,
+        responders: Sequence[str] = (),
         root: str | os.PathLike[str] | None = None,
         policy: Policy | None = None,
         reporter: Reporter | None = None,
     ) -> None:
+        kept = root_directory(root)
         super().__init__(
             outside(
                 source=source(index_url, wheels, reporter),
-                root=root_directory(root),
+                root=kept,
                 policy=policy or Policy(),
                 reporter=reporter or Reporter(),
+                peers=peers(kept, responders, reporter),
             )
         )
 
@@ -95,6 +103,31 @@ def source(
 
         return Index(index_url, Http(reporter))
     return None
+
+
+def peers(root: Path, responders: Sequence[str] = (), reporter: Reporter | None = None) -> tuple[Peer, ...]:
+    """The responders of a root, in the order in which they are asked.
+
+    Args:
+        root: Its folder.
+        responders: Join strings, asked before those that were joined for the root.
+        reporter: Told how far a transfer has come.
+
+    Raises:
+        UsageError: One is no join string.
+        StorageError: The list of who was joined cannot be read.
+    """
+    joined = root / "trust" / "joined.json"
+    if not responders and not joined.exists():
+        return ()
+    from rldlib.adapters.trust.joined import Joined
+    from rldlib.values.join import parse_join
+
+    ways: dict[str, dict[str, JoinString]] = {}
+    for join in (*map(parse_join, responders), *Joined(root).all()):
+        # One domain may be reached over several pathways: it is who signs, whatever the address.
+        ways.setdefault(join.root_sha256, {}).setdefault(join.address, join)
+    return tuple(_Peer(root, tuple(each.values()), reporter) for each in ways.values())
 
 
 def outside(
@@ -151,6 +184,55 @@ def outside(
 
 
 # --- what a start with everything there does not need, and does not import ------------
+
+
+class _Peer:
+    """See `rldlib.ports.Peer`; what asks it is imported when it is first asked."""
+
+    def __init__(self, root: Path, joins: Sequence[JoinString], reporter: Reporter | None) -> None:
+        self.identity = f"rldlib:{joins[0].root_sha256}"
+        self._root = root
+        self._joins = joins
+        self._reporter = reporter
+        self._guard = threading.Lock()
+        self._opened: Peer | None = None
+
+    @property
+    def source(self) -> Source:
+        """See `rldlib.ports.Peer.source`."""
+        return self._peer().source
+
+    def support(self, asked: SupportRequest) -> Support:
+        """See `rldlib.ports.Peer.support`."""
+        return self._peer().support(asked)
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        """See `rldlib.ports.Peer.acknowledge`."""
+        self._peer().acknowledge(said)
+
+    def close(self) -> None:
+        """See `rldlib.ports.Peer.close`."""
+        with self._guard:
+            if self._opened is not None:
+                self._opened.close()
+
+    def _peer(self) -> Peer:
+        with self._guard:
+            if self._opened is None:
+                from rldlib.adapters.http import Http
+                from rldlib.adapters.peer import Peer, Way
+                from rldlib.adapters.trust.trusted import Trusted
+
+                http = Http(self._reporter)
+                # To other machines it is https; on this one it is what answers.
+                urls = [
+                    (join, join.url(scheme))
+                    for join in self._joins
+                    for scheme in (("http", "https") if join.is_loopback else ("https",))
+                ]
+                ways = [Way(url, Trusted.of(self._root, join, http, url)) for join, url in urls]
+                self._opened = Peer(ways, http, read_lock=_read_lock)
+            return self._opened
 
 
 class _Resolver:

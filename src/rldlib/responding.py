@@ -93,6 +93,7 @@ class Responder:
         # What answers have pinned, by hash: nothing else is given away.
         self._wheels: dict[str, LockedWheel] = {}
         self._data: dict[str, int] = {}
+        self._pinning: dict[str, set[str]] = defaultdict(set)
 
     # --- support -------------------------------------------------------------------
 
@@ -198,8 +199,22 @@ class Responder:
             for resource in profile.resources:
                 if resource.sha256 is not None and resource.size is not None:
                     self._data[resource.sha256] = resource.size
+            for sha256 in (*(wheel.sha256 for _, lock in locks for wheel in lock.wheels), *self._data):
+                self._pinning[sha256].add(profile.service)
 
     # --- what is given away --------------------------------------------------------
+
+    def services(self) -> Sequence[dict[str, Any]]:
+        """The directory: each service and version that some answer named, the newest answer first."""
+        with self._guard:
+            answers = [known.answer for known in reversed(self._answers.values())]
+        found = {(answer.service, answer.version): answer for answer in reversed(answers)}
+        return [{"service": service, "version": version} for service, version in sorted(found)]
+
+    def pinning(self, sha256: str) -> frozenset[str]:
+        """The services whose answers pinned a file."""
+        with self._guard:
+            return frozenset(self._pinning.get(sha256, ()))
 
     def file(self, sha256: str) -> Path | None:
         """A wheel or a data resource that some answer pinned; None where none did.

@@ -10,29 +10,26 @@ import contextlib
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from rldlib.adapters import http_reading as reading
+from rldlib.adapters.http_retrying import RETRIES, retried
 from rldlib.errors import SourceUnavailableError, UsageError
 from rldlib.reporter import Reporter
 from rldlib.values.address import DEFAULT_PORTS, Origin, bare, is_loopback, origin_of, told_url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import requests
 
     from rldlib.adapters.http_sockets import Sessions
 
-_T = TypeVar("_T")
-
 _MIB = 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _MAX_REDIRECTS = 5
-# How often a read is taken up again after the connection broke.
-_RETRIES = 2
 # A server that ignores ranges sends what the window holds before it sees us go.
 _PEEK_WINDOW = (socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
 
@@ -123,9 +120,44 @@ class Http:
             SourceUnavailableError: There was no answer within the bounds.
         """
         asked = {**({"Accept": accept} if accept else {}), **(headers or {})}
-        return self._retried(
-            url, lambda until: self._whole(url, asked, until, max_bytes, stay=stay), deadline_s
-        )
+        return retried(url, lambda until: self._whole(url, asked, until, max_bytes, stay=stay), deadline_s)
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        *,
+        content_type: str,
+        max_bytes: int = _MIB,
+        deadline_s: float = 30,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = False,
+    ) -> reading.Response:
+        """The whole answer to ``body``, whatever its status; a redirect is not followed.
+
+        Args:
+            url: Where it is sent.
+            body: What is sent.
+            content_type: What that is.
+            max_bytes: The most that is read of the answer.
+            deadline_s: The longest that all of it may take.
+            headers: Further headers.
+            repeatable: Whether sending it twice is as good as once: then it is sent again where the
+                connection broke before an answer came.
+
+        Raises:
+            SourceUnavailableError: There was no answer within the bounds.
+        """
+        asked = {"Content-Type": content_type, **(headers or {})}
+
+        def attempt(until: float) -> reading.Response:
+            response = self._send(self.sessions.bulk, "POST", url, asked, until, body)
+            with contextlib.closing(response):
+                answer = bytearray()
+                reading.read_body(response, answer.extend, max_bytes, told_url(url))
+                return reading.answer_of(response, bytes(answer))
+
+        return retried(url, attempt, deadline_s, retries=RETRIES if repeatable else 0)
 
     def range(self, url: str, start: int, length: int, *, deadline_s: float = 30) -> reading.Response:
         """The bytes from ``start`` on where the server gives ranges: status 206.
@@ -138,7 +170,7 @@ class Http:
             SourceUnavailableError: There was no answer within the bounds.
         """
         headers = {"Range": f"bytes={start}-{start + length - 1}"}
-        return self._retried(url, lambda until: self._piece(url, headers, until, length), deadline_s)
+        return retried(url, lambda until: self._piece(url, headers, until, length), deadline_s)
 
     def prefix(self, url: str, length: int, *, deadline_s: float = 30) -> reading.Response:
         """The first ``length`` bytes at most, and no more is read.
@@ -146,7 +178,7 @@ class Http:
         Raises:
             SourceUnavailableError: There was no answer within the bounds.
         """
-        return self._retried(url, lambda until: self._piece(url, {}, until, length), deadline_s)
+        return retried(url, lambda until: self._piece(url, {}, until, length), deadline_s)
 
     def head(self, url: str, *, deadline_s: float = 30) -> reading.Response:
         """Status and headers alone.
@@ -154,13 +186,21 @@ class Http:
         Raises:
             SourceUnavailableError: There was no answer within the bounds.
         """
-        return self._retried(
+        return retried(
             url,
             lambda until: self._whole(url, {}, until, _CHUNK_BYTES, method="HEAD"),
             deadline_s,
         )
 
-    def stream(self, url: str, into: BinaryIO, *, max_bytes: int, deadline_s: float) -> int | None:
+    def stream(
+        self,
+        url: str,
+        into: BinaryIO,
+        *,
+        max_bytes: int,
+        deadline_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> int | None:
         """Write the body to ``into`` from its position on; a broken connection is resumed.
 
         Returns:
@@ -172,11 +212,11 @@ class Http:
         """
         from rldlib.adapters.http_download import Download
 
-        def exchange(headers: Mapping[str, str], until: float) -> AbstractContextManager[requests.Response]:
-            return self._exchange(self.sessions.bulk, "GET", url, headers, until)
+        def exchange(ranges: Mapping[str, str], until: float) -> AbstractContextManager[requests.Response]:
+            return self._exchange(self.sessions.bulk, "GET", url, {**(headers or {}), **ranges}, until)
 
         download = Download(exchange, self._reporter, url, into, max_bytes)
-        return self._retried(url, download.attempt, deadline_s)
+        return retried(url, download.attempt, deadline_s)
 
     # --- one exchange --------------------------------------------------------
 
@@ -189,20 +229,6 @@ class Http:
 
                 self._opened = Sessions([_PEEK_WINDOW])
             return self._opened
-
-    def _retried(self, url: str, attempt: Callable[[float], _T], deadline_s: float) -> _T:
-        from rldlib.adapters.http_faults import BROKEN, may_be_repeated, reason_of
-
-        until = time.monotonic() + deadline_s
-        for left in range(_RETRIES, -1, -1):
-            try:
-                return attempt(until)
-            except BROKEN as exc:
-                late = time.monotonic() >= until
-                if not left or late or not may_be_repeated(exc):
-                    reason = f"no complete answer within {deadline_s:g} s" if late else reason_of(exc)
-                    raise SourceUnavailableError(told_url(url), reason) from exc
-        raise RuntimeError("the last attempt neither returned nor raised; this is a bug in rldlib")
 
     def _whole(
         self,
@@ -256,7 +282,13 @@ class Http:
         raise SourceUnavailableError(told_url(url), f"more than {_MAX_REDIRECTS} redirects")
 
     def _send(
-        self, session: requests.Session, method: str, url: str, headers: Mapping[str, str], until: float
+        self,
+        session: requests.Session,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        until: float,
+        body: bytes | None = None,
     ) -> requests.Response:
         from rldlib.adapters.http_sockets import Deadline, request_of
 
@@ -269,7 +301,9 @@ class Http:
         address = bare(parts)
         origin, asked = origin_of(parts), {"Accept-Encoding": "identity", **headers}
         netrc, settings = self.sessions.surroundings(origin, address)
-        request = request_of(method, address, asked, self._logins.get(origin) or netrc)
+        # Who shows a token is who it says; netrc has no say beside it.
+        login = None if "Authorization" in asked else self._logins.get(origin) or netrc
+        request = request_of(method, address, asked, login, body)
         prepared = session.prepare_request(request)
         if is_loopback(parts.hostname or ""):
             # A proxy would take the request off this machine.

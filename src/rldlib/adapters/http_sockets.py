@@ -171,10 +171,14 @@ class Sessions:
 
 
 def request_of(
-    method: str, url: str, headers: Mapping[str, str], auth: tuple[str, str] | None
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    auth: tuple[str, str] | None,
+    body: bytes | None = None,
 ) -> requests.Request:
     """A request; it belongs to no session yet."""
-    return requests.Request(method, url, headers=dict(headers), auth=auth)
+    return requests.Request(method, url, headers=dict(headers), auth=auth, data=body)
 
 
 def _session_of(adapter: HTTPAdapter) -> requests.Session:

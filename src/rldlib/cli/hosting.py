@@ -28,9 +28,11 @@ def local_daemon(options: argparse.Namespace, workers: Workers | None = None) ->
     reporter = progress()
     root = Path(options.root) if options.root else None
     try:
+        kept = defaults.root_directory(root)
         outside = defaults.outside(
             source=defaults.source(options.index_url, options.wheels, reporter),
-            root=defaults.root_directory(root),
+            root=kept,
+            peers=defaults.peers(kept, options.responder, reporter),
             policy=Policy(prereleases=options.pre, gate_allow=frozenset(options.allow)),
             reporter=reporter,
             workers=workers,

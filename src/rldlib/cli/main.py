@@ -42,6 +42,8 @@ COMMANDS = {
     "build": ("wheels", "build a project into a wheel that carries its profile"),
     "check": ("wheels", "run the gate on wheels"),
     "index": ("wheels", "serve a directory of wheels as a package index"),
+    "serve": ("network", "answer others who ask for support"),
+    "ledger": ("network", "list who holds what of this root's services"),
     "join": ("trust", "remember a responder, and whom it must prove to be"),
     "trust": ("trust", "tell what is signed and verified here, or replace the keys"),
 }
@@ -147,6 +149,9 @@ def _common() -> argparse.ArgumentParser:
     common.add_argument("--root", metavar="DIR", help="where everything is kept (also RLDLIB_ROOT)")
     common.add_argument("--index-url", metavar="URL", help="the package index to ask")
     common.add_argument("--wheels", metavar="DIR", help="a directory of wheels to ask instead of an index")
+    common.add_argument(
+        "--responder", metavar="JOIN", action="append", help="a responder to ask before that; several times"
+    )
     common.add_argument("--pre", action="store_true", help="take preview versions too")
     common.add_argument(
         "--allow",
@@ -164,6 +169,7 @@ def _carried(given: argparse.Namespace) -> dict[str, object]:
         "root": None,
         "index_url": None,
         "wheels": None,
+        "responder": [],
         "pre": False,
         "allow": [],
         "json": False,

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import html
 import json
-import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,6 +19,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from rldlib.errors import SourceUnavailableError
+from rldlib.server.running import serve
 from rldlib.server.shelf import Shelf, ShelvedWheel
 from rldlib.values.digest import is_sha256
 from rldlib.values.project_page import HTML_PAGE, JSON_PAGE
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 _API_VERSION = "1.1"
 _JSON_NAMES = frozenset({JSON_PAGE, "application/vnd.pypi.simple.latest+json", "application/json"})
 _HTML_NAMES = frozenset({HTML_PAGE, "application/vnd.pypi.simple.latest+html", "text/html", "*/*", "text/*"})
-_BACKLOG = 128
 
 
 def create_index_app(directory: Path) -> Starlette:
@@ -71,26 +69,12 @@ def serve_index(
     Raises:
         OSError: The address cannot be listened on.
     """
-    import uvicorn
 
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listening:
-        # Taken over by each connection; asyncio does it only for sockets that name their protocol. Without
-        # it, the body of a reply waits for the other side to have acknowledged its head: 40 ms.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        taken = listening.getsockname()[1]
-        url = f"http://[{host}]:{taken}/simple/" if ":" in host else f"http://{host}:{taken}/simple/"
+    def ready(url: str, pid: int) -> None:
+        if on_ready is not None:
+            on_ready(f"{url}/simple/", pid)
 
-        class Server(uvicorn.Server):
-            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-                await super().startup(sockets)
-                if on_ready is not None:
-                    on_ready(url, os.getpid())
-
-        config = uvicorn.Config(
-            create_index_app(directory), log_level="warning", access_log=False, lifespan="off"
-        )
-        Server(config).run(sockets=[listening])
+    serve(create_index_app(directory), host=host, port=port, on_ready=ready)
 
 
 class _Index:

@@ -1,0 +1,42 @@
+"""A responder on the network: the role of `rldlib.responding`, as an ASGI application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rldlib.server.access import Access
+from rldlib.server.responder.bytes import Bytes
+from rldlib.server.responder.exchange import Exchange
+from rldlib.server.responder.refusals import HANDLERS
+
+if TYPE_CHECKING:
+    from rldlib.responding import Responder
+    from rldlib.server.responder.bytes import Signed
+
+
+def create_responder_app(responder: Responder, signed: Signed, access: Access | None = None) -> Starlette:
+    """The responder as an ASGI application.
+
+    Args:
+        responder: The role itself.
+        signed: What its domain signs, by the names that clients ask for.
+        access: Who may ask; without it everybody may.
+    """
+    may = access or Access()
+    exchange, given = Exchange(responder, may), Bytes(responder, signed, may)
+    return Starlette(
+        routes=[
+            Route("/rld/v1/support", exchange.support, methods=["POST"]),
+            Route("/rld/v1/ack", exchange.acknowledge, methods=["POST"]),
+            Route("/rld/v1/services", exchange.services),
+            Route("/blobs/sha256/{sha256}", given.blob),
+            Route("/metadata/targets/{path:path}", given.target),
+            Route("/metadata/{name}", given.metadata),
+            Route("/healthz", lambda _: Response("ok\n", media_type="text/plain")),
+        ],
+        exception_handlers=HANDLERS,
+    )
