@@ -14,6 +14,7 @@ import pytest
 import trustme
 from tests.trust.forge import Forge
 from tests.trust.responders import LOCK, PROFILE, Responder, everything
+from tests.trust.webs import ADDRESS, Web
 
 from rldlib.adapters.http import Http
 from rldlib.adapters.trust.trusted import Trusted
@@ -133,6 +134,15 @@ def test_status_tells_what_was_verified_and_asks_nobody(open_, responder, clock)
     assert responder.asked == []
 
 
+@pytest.mark.parametrize("harm", [b"", b"{}", b"[]", b'{"signed": {"expires": 3}}', b"\xff"])
+def test_status_tells_nothing_of_a_file_that_is_damaged(open_, harm):
+    trusted = open_()
+    trusted.refresh()
+    (trusted._folder / "snapshot.json").write_bytes(harm)
+
+    assert [role["role"] for role in trusted.status()["roles"]] == ["root", "targets", "timestamp"]
+
+
 def test_a_publication_between_two_questions_is_met_by_asking_again(tmp_path, http, clock):
     """What the timestamp named a moment ago is gone: it was a busy responder, no attack."""
     forge = Forge()
@@ -167,6 +177,23 @@ def test_both_ways_to_name_files_are_understood(tmp_path, http, clock, consisten
 
         assert trusted.target("a/b c/d.txt") == b"1"
         assert any("a/b c/" in path for path in responder.asked)
+
+
+@pytest.mark.slow
+def test_a_domain_may_rotate_for_many_years(tmp_path, clock):
+    """More often than the library follows by itself."""
+    forge = Forge()
+    for _ in range(300):
+        forge.rotate("timestamp")
+    forge.add(PROFILE, b"late")
+    forge.publish()
+    web = Web(forge)
+
+    for _ in range(2):
+        trusted = Trusted(tmp_path / "new", Pathway.of(forge.join(ADDRESS), ADDRESS), web, clock)
+        assert trusted.target(PROFILE) == b"late"
+
+    assert len([path for path in web.asked if "root" in path]) == 303
 
 
 # --- TLS --------------------------------------------------------------------------------

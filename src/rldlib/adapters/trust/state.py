@@ -67,19 +67,24 @@ class State:
 
     def roles(self, now: datetime) -> list[dict[str, Any]]:
         """Version and expiry of every role that was verified; its text is not verified again."""
-        found = ((path, _content(path)) for path in sorted(self._folder.glob("*.json")))
-        return [_role(path, data, now) for path, data in found if data is not None]
+        told = (_role(path, now) for path in sorted(self._folder.glob("*.json")))
+        return [role for role in told if role is not None]
 
 
-def _role(path: Path, data: bytes, now: datetime) -> dict[str, Any]:
-    signed = json.loads(data)["signed"]
-    expires = datetime.fromisoformat(signed["expires"])
-    return {
-        "role": unquote(path.stem),
-        "version": signed["version"],
-        "expires": expires.isoformat(),
-        "expired": expires <= now,
-    }
+def _role(path: Path, now: datetime) -> dict[str, Any] | None:
+    """One role; None where its file is damaged, or just gone: the next look fetches it again."""
+    data = _content(path)
+    try:
+        signed = json.loads(data or b"")["signed"]
+        expires = datetime.fromisoformat(signed["expires"])
+        return {
+            "role": unquote(path.stem),
+            "version": signed["version"],
+            "expires": expires.isoformat(),
+            "expired": expires <= now,
+        }
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _content(path: Path) -> bytes | None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tuf.api.exceptions import DownloadHTTPError, ExpiredMetadataError, RepositoryError
 from tuf.ngclient import Updater as TufUpdater
+from tuf.ngclient import UpdaterConfig
 
 from rldlib.adapters.files import replace_atomically, storage_errors
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from rldlib.adapters.trust.fetching import Fetcher
     from rldlib.values.trust import Pathway
 
+# All since the first are walked at each look: a domain that rotates weekly reaches the library's own 256
+# in five years. Only its root key can make them, and the deadline bounds them too.
+_MAX_ROOTS = 4096
 _TOP = ("root", "timestamp", "snapshot", "targets")
 
 
@@ -50,7 +54,8 @@ class Updater(TufUpdater):
         self._minimum = pathway.minimum
         self.source = fetcher
         self._asks = True
-        super().__init__(str(folder), pathway.metadata_url, fetcher=fetcher, bootstrap=anchor)
+        config = UpdaterConfig(max_root_rotations=_MAX_ROOTS)
+        super().__init__(str(folder), pathway.metadata_url, fetcher=fetcher, config=config, bootstrap=anchor)
         self.at(now)
 
     def at(self, now: datetime) -> None:
