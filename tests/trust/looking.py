@@ -51,6 +51,20 @@ def _status(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def _together(count, arguments):
+    """So many looks, all of which begin when the last is there."""
+    waits, starts = os.pipe()
+
+    def work():
+        os.close(starts)
+        os.read(waits, 1)
+        look(*arguments)
+
+    pids = [_fork(work) for _ in range(count)]
+    os.close(starts)
+    return [_status(pid) for pid in pids]
+
+
 def _mortal(nth):
     """From now on, the nth call of the file system is this process's last."""
     left = [nth]
@@ -93,5 +107,4 @@ if __name__ == "__main__":
     if how == "kill":
         print(_kill(*arguments))
     else:
-        started = [_fork(lambda: look(*arguments)) for _ in range(int(how))]
-        print(*[_status(pid) for pid in started])
+        print(*_together(int(how), arguments))
