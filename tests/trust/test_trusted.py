@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import ssl
@@ -16,9 +17,11 @@ from tests.trust.forge import Forge
 from tests.trust.responders import LOCK, PROFILE, Responder, everything
 from tests.trust.webs import ADDRESS, Web
 
+from rldlib.adapters.files import FileSystem
 from rldlib.adapters.http import Http
+from rldlib.adapters.trust import contents
 from rldlib.adapters.trust.trusted import Trusted
-from rldlib.errors import ResponderSilentError, TrustError
+from rldlib.errors import ResponderSilentError, StorageError, TrustError
 from rldlib.values.join import parse_join
 from rldlib.values.trust import METADATA_PATH, Pathway
 
@@ -344,3 +347,55 @@ def test_whatever_is_damaged_here_is_fetched_again(tmp_path, open_, harm):
             "targets",
             "timestamp",
         }
+
+
+@pytest.mark.slow
+@pytest.mark.faults
+@pytest.mark.parametrize("call", ["create", "write", "flush", "rename"])
+def test_on_a_full_disk_a_look_is_told_and_what_was_kept_is_kept(
+    tmp_path, open_, published, responder, monkeypatch, call
+):
+    folder = tmp_path / "trust" / "other"
+    assert (open_().target(PROFILE), open_().target(LOCK)) == (b"profile", b"lock")
+    published.publish_many({PROFILE: b"newer", LOCK: b"newer"})
+    join = published.join(responder.url)
+    real = getattr(FileSystem, call)
+    for nth in range(1, 20):
+        copy = tmp_path / "trust" / f"full {nth}"
+        shutil.copytree(folder, copy, symlinks=True)
+        left = [nth]
+
+        def full(files, *args, _left=left, _real=real):
+            _left[0] -= 1
+            if _left[0] <= 0:
+                raise OSError(28, os.strerror(28))
+            return _real(files, *args)
+
+        trusted = open_(copy, join=join)
+        with monkeypatch.context() as patched:
+            patched.setattr(FileSystem, call, full)
+            told = _looked(trusted)
+        if told == (b"newer", b"newer"):
+            break
+        assert os.strerror(28) in told
+        assert trusted.kept(PROFILE) in {b"profile", b"newer"}
+        assert (trusted.target(PROFILE), trusted.target(LOCK)) == (b"newer", b"newer")
+    assert 3 < nth < 19
+
+
+def _looked(trusted):
+    """What a look finds, or what it is told."""
+    try:
+        trusted.refresh()
+        return trusted.target(PROFILE), trusted.target(LOCK)
+    except StorageError as exc:
+        return str(exc)
+
+
+def test_of_contents_the_newest_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(contents, "_MOST", 3)
+    kept = contents.Contents(tmp_path)
+    for number in range(6):
+        kept.keep(f"a/{number}", b"%d" % number)
+
+    assert [kept.kept(f"a/{number}") for number in range(6)] == [None, None, None, b"3", b"4", b"5"]
