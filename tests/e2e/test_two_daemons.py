@@ -104,6 +104,15 @@ def test_who_shows_no_token_or_one_for_another_service_gets_nothing(tmp_path, of
         assert ask("/rld/v1/support", "unknown-0123456789", json=body) == 401
         assert ask("/rld/v1/support", "for-echo-0123456789", json=body) == 200
         assert ask("/rld/v1/services") == 401
+        netrc = tmp_path / "netrc"
+        with_netrc = {"NETRC": str(netrc)}
+        call = ("call", "echo", "echo", "value=1", "--responder", responder.join)
+        for token, status in (("for-others-0123456789", 4), ("for-echo-0123456789", 0)):
+            netrc.write_text(f"machine 127.0.0.1 login any password {token}\n")
+            netrc.chmod(0o600)
+            done = rld(*call, "--root", tmp_path / "here", **with_netrc)
+            assert done.returncode == status, done.stderr
+            assert token not in done.stderr
         assert ask(f"/blobs/sha256/{sha256}") == 401
         assert ask("/metadata/timestamp.json") == 200
         assert ask("/healthz") == 200

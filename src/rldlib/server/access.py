@@ -1,7 +1,12 @@
-"""Who may ask a responder: bearer tokens (RFC 6750), each for some services or for all."""
+"""Who may ask a responder: tokens, each for some services or for all.
+
+A token comes as a bearer's (RFC 6750), or as the password of basic
+authentication (RFC 7617), which is how netrc keeps one for a host.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
@@ -17,7 +22,8 @@ if TYPE_CHECKING:
 
 ALL: Final = "*"
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]{16,512}=*\Z")
-_SCHEME: Final = "bearer "
+_BEARER: Final = "bearer"
+_BASIC: Final = "basic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,10 @@ class Access:
         """What the value of an ``Authorization`` header gives access to; None where it gives none."""
         if not self.scopes:
             return EVERYTHING
-        if authorization is None or not authorization.lower().startswith(_SCHEME):
+        token = _shown(authorization or "")
+        if token is None:
             return None
-        shown = _hashed(authorization[len(_SCHEME) :].strip())
+        shown = _hashed(token)
         found = None
         # All are compared, each in the same time: how long it takes tells nothing of a token.
         for known, scope in self.scopes.items():
@@ -79,6 +86,19 @@ def read_tokens(path: Path) -> Access:
     if not scopes:
         raise UsageError(f"{path} has no token: nobody could ask; leave --token-file out to let everybody")
     return Access(scopes)
+
+
+def _shown(authorization: str) -> str | None:
+    """The token in an ``Authorization`` header."""
+    scheme, _, told = authorization.strip().partition(" ")
+    if scheme.lower() == _BEARER:
+        return told.strip()
+    if scheme.lower() != _BASIC:
+        return None
+    try:
+        return base64.b64decode(told.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return None
 
 
 def _hashed(token: str) -> bytes:

@@ -197,7 +197,7 @@ def _unusable(way: Way, answer: Response) -> SourceUnavailableError:
     """A status that is no answer to what was asked."""
     told = _message(answer)
     if answer.status in {401, 403}:
-        told += "; give the token that its operator handed out ('rld join --token-file')"
+        told += "; put the token that its operator handed out into netrc, as the password for that host"
     if "retry-after" in answer.headers:
         told += f"; it asks to wait {answer.headers['retry-after'][:20]} s"
     return SourceUnavailableError(way.url, f"status {answer.status}: {told}")
