@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 
 from rldlib.adapters import pylock
 from rldlib.adapters.identity import signer
@@ -30,6 +31,18 @@ class Signed:
         self.targets.update(new)
         return bool(new)
 
+    def published(self):
+        return {name: hashlib.sha256(data).hexdigest() for name, data in self.targets.items()}
+
+    def target(self, path):
+        folder, _, name = path.rpartition("/")
+        sha256, _, base = name.partition(".")
+        data = self.targets.get(f"{folder}/{base}")
+        return data if data is not None and hashlib.sha256(data).hexdigest() == sha256 else None
+
+    def until(self):
+        return datetime(2030, 1, 1, tzinfo=UTC)
+
 
 class Clock:
     def __init__(self):
@@ -42,9 +55,9 @@ class Clock:
 class Responding:
     """A responder over a folder of wheels."""
 
-    def __init__(self, wheels, root, name="f"):
+    def __init__(self, wheels, root, name="f", signed=None):
         wheels.mkdir(exist_ok=True)
-        self.wheels, self.signed, self.clock = wheels, Signed(name * 64), Clock()
+        self.wheels, self.signed, self.clock = wheels, signed or Signed(name * 64), Clock()
         self.out = outside(source=source(None, wheels), root=root, policy=Policy(), reporter=Reporter())
         self.ledger = Ledger(root)
         self.responder = Responder(

@@ -34,6 +34,8 @@ _DAEMON = {
     "daemon",
     "acknowledging",
     "responding",
+    "listing",
+    "pinned",
 }
 
 # A room is a folder of the package, or a module beside them. Each row: who may be imported from it.
@@ -57,7 +59,9 @@ MAY_IMPORT = {
     "handle": _INSIDE | {"wire"},
     "supervisor": _INSIDE | {"handle", "later"},
     "daemon": _INSIDE | _DAEMON,
-    "responding": _INSIDE | {"outside", "offers"},
+    "listing": _INSIDE,
+    "pinned": _INSIDE | {"outside"},
+    "responding": _INSIDE | {"outside", "offers", "listing", "pinned"},
     "adapters": _INSIDE | {"wire"},
     "defaults": _INSIDE | _DAEMON | {"adapters"},
     "testing": _INSIDE | {"plugin", "wire", "adapters", "daemon", "defaults"},

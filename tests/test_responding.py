@@ -16,12 +16,14 @@ from rldlib.errors import (
     MismatchError,
     NoCommonProtocolError,
     ServiceNotFoundError,
+    UnavailableError,
     UnsatisfiableError,
     UsageError,
 )
+from rldlib.responding import Question
 from rldlib.values.document import parse_profile
 from rldlib.values.foreign import MalformedDocumentError
-from rldlib.values.support import PROTOCOLS, Acknowledgement, Load, SupportRequest, host_kind
+from rldlib.values.support import PROTOCOLS, Acknowledgement, Load, SupportRequest, host_kind, write
 from tests.peers import Responding
 from tests.services import service_wheel
 from tests.wheels import make_wheel
@@ -139,6 +141,92 @@ def test_a_wheel_that_changed_since_it_was_pinned_is_not_given_away(scene):
     wheel.write_bytes(wheel.read_bytes() + b"more")
     with pytest.raises(MismatchError):
         scene.responder.file(sha256)
+
+
+def test_what_was_pinned_before_a_restart_is_still_given_away(scene, tmp_path):
+    wheel = service_wheel(scene.wheels)
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    scene.ask()
+    # Its store is empty: it must know where the source has the file.
+    again = Responding(scene.wheels, tmp_path / "again", signed=scene.signed)
+    try:
+        assert again.responder.pinning(sha256) == {"echo"}
+        assert again.responder.file(sha256).read_bytes() == wheel.read_bytes()
+        assert again.responder.file("0" * 64) is None
+    finally:
+        again.close()
+
+
+def test_a_pinned_wheel_that_left_the_source_is_told_as_gone(scene, tmp_path):
+    wheel = service_wheel(scene.wheels)
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    scene.ask()
+    wheel.unlink()
+    again = Responding(scene.wheels, tmp_path / "again", signed=scene.signed)
+    try:
+        with pytest.raises(UnavailableError, match="gone there"):
+            again.responder.file(sha256)
+    finally:
+        again.close()
+
+
+def test_data_belongs_to_the_service_whose_profile_names_it_and_to_no_other(scene):
+    rates = hashlib.sha256(b"rates").hexdigest()
+    named = [{"name": "rates", "kind": "data", "sha256": rates, "size": 5}]
+    service_wheel(scene.wheels, "tax", resources=named)
+    service_wheel(scene.wheels)
+    scene.ask("tax")
+    scene.ask("echo")
+    assert scene.responder.pinning(rates) == {"tax"}
+
+
+def test_the_directory_lists_what_nobody_asked_for_yet(scene):
+    service_wheel(scene.wheels)
+    service_wheel(scene.wheels, version="1.1", summary="Says it again.")
+    service_wheel(scene.wheels, "tax", distribution="rld-tax")
+    make_wheel(scene.wheels, "library", "1.0")
+    (scene.wheels / "broken-1.0-py3-none-any.whl").write_bytes(b"no wheel")
+
+    before = scene.responder.services()
+    assert [(one.service, one.versions) for one in before.services] == [
+        ("echo", ("1.1", "1.0")),
+        ("tax", ("1.0",)),
+    ]
+    assert before.services[0].summary == "Says it again."
+    assert (before.domain, before.complete) == (ROOT, True)
+    assert {one.signed_until for one in before.services} == {None}
+    assert scene.signed.targets == {}
+
+    scene.ask()
+    told = {one.service: one.signed_until for one in scene.responder.services().services}
+    assert told == {"echo": "2030-01-01T00:00:00+00:00", "tax": None}
+
+
+def test_the_directory_is_looked_up_again_once_it_is_no_longer_fresh(scene):
+    service_wheel(scene.wheels)
+    assert len(scene.responder.services().services) == 1
+    service_wheel(scene.wheels, "tax")
+    assert len(scene.responder.services().services) == 1
+    scene.clock.now = 3.0
+    assert len(scene.responder.services().services) == 2
+
+
+def test_a_known_answer_goes_out_as_bytes_with_the_load_of_now(scene):
+    service_wheel(scene.wheels)
+    asked = SupportRequest(service="echo", protocols=PROTOCOLS, interpreters=scene.kinds)
+    question = Question.of(asked)
+    assert scene.responder.told(question) is None
+    answer = scene.responder.support(asked)
+    assert scene.responder.told(question) == write(answer)
+    scene.clock.now = 3.0
+    assert scene.responder.told(question) is None
+
+
+def test_who_can_only_do_it_locally_is_refused_though_others_of_its_kind_were_answered(scene):
+    service_wheel(scene.wheels)
+    assert scene.ask(interpreters=(), wish="auto").locks == ()
+    with pytest.raises(InterpreterNotFoundError):
+        scene.ask(interpreters=(), wish="local")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
     from typing import Any, BinaryIO
 
@@ -49,6 +50,10 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of its connections."""
+        ...
+
+    def names(self) -> Sequence[str]:
+        """The normalised names of all distributions that it has; what they carry is not looked at."""
         ...
 
     def offers(self, request: ServiceRequest) -> Sequence[WheelFile]:
@@ -386,6 +391,18 @@ class Authority(Protocol):
         """Sign targets by name, all of them at once; False where nothing was new, and nothing was written."""
         ...
 
+    def published(self) -> Mapping[str, str]:
+        """What is signed: the SHA-256 of each target by its name."""
+        ...
+
+    def target(self, path: str) -> bytes | None:
+        """A target by the path that clients ask for, ``FOLDER/SHA256.NAME``; None where there is none."""
+        ...
+
+    def until(self) -> datetime:
+        """Until when what is signed now is believed; it is signed anew before."""
+        ...
+
 
 class Ledger(Protocol):
     """Who holds what of this responder. Raises `StorageError`."""
@@ -446,6 +463,14 @@ class Holdings(Protocol):
 
     def text(self, lock: Lock) -> str:
         """A lock as pylock.toml."""
+        ...
+
+    def read(self, text: str) -> Lock:
+        """A lock out of pylock.toml; undoes `text`.
+
+        Raises:
+            MismatchError: It is none, or none that rldlib made.
+        """
         ...
 
     def services(self) -> Sequence[str]:

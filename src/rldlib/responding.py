@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from rldlib.errors import (
@@ -20,8 +20,11 @@ from rldlib.errors import (
     UnsatisfiableError,
     UsageError,
 )
+from rldlib.listing import Listing
 from rldlib.offers import offered_profile
+from rldlib.pinned import BLOBS, Pinned
 from rldlib.rules.selection import choices
+from rldlib.values.offering import Offering, Offerings
 from rldlib.values.request import parse_request
 from rldlib.values.support import (
     PROTOCOLS,
@@ -29,6 +32,7 @@ from rldlib.values.support import (
     LockTarget,
     SupportAnswer,
     asking_interpreter,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +43,7 @@ if TYPE_CHECKING:
     from rldlib.ports import Authority, Ledger, Source
     from rldlib.rules.selection import Choice
     from rldlib.values.interpreter import Interpreter
-    from rldlib.values.lock import Lock, LockedWheel
+    from rldlib.values.lock import Lock
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.request import ServiceRequest
     from rldlib.values.support import Acknowledgement, SupportRequest
@@ -48,6 +52,7 @@ if TYPE_CHECKING:
 _FRESH_S: Final = 2.0
 # Kinds of host times requests that one responder remembers the answer for.
 _REMEMBERED: Final = 1_024
+_PROFILES: Final = "profiles/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,36 @@ class _Known:
     answer: SupportAnswer
     carrier: str
     fresh_until: float
+    # The answer but for its load, by the version of the exchange.
+    heads: dict[int, bytes] = field(default_factory=dict)
+
+    def told(self, protocol: int, load: Load) -> bytes:
+        """The answer with the load of now. Load is written last, so the rest is written once."""
+        head = self.heads.get(protocol)
+        if head is None:
+            whole = write(replace(self.answer, protocol=protocol))
+            head = self.heads[protocol] = whole.removesuffix(write(self.answer.load) + b"}")
+        return head + write(load) + b"}"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All of a support request that its answer depends on."""
+
+    service: str
+    protocol: int
+    key: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, asked: SupportRequest) -> Question:
+        """What a request asks.
+
+        Raises:
+            NoCommonProtocolError: The asker speaks no version of the exchange that is spoken here.
+        """
+        kinds = None if asked.wish == "remote" else tuple(kind.digest for kind in asked.interpreters)
+        key = (asked.service, asked.specifier, asked.prereleases, asked.wish, kinds)
+        return cls(asked.service, _common(asked.protocols), key)
 
 
 class Responder:
@@ -90,12 +125,15 @@ class Responder:
         self._guard = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._answers: OrderedDict[tuple[Any, ...], _Known] = OrderedDict()
-        # What answers have pinned, by hash: nothing else is given away.
-        self._wheels: dict[str, LockedWheel] = {}
-        self._data: dict[str, int] = {}
-        self._pinning: dict[str, set[str]] = defaultdict(set)
+        self._pinned = Pinned(outside, authority)
+        self._listing = Listing(outside.source, clock=clock)
 
     # --- support -------------------------------------------------------------------
+
+    def told(self, question: Question) -> bytes | None:
+        """The answer as it goes out, where it is known and still fresh: one lookup, and the load."""
+        known = self._remembered(question.key)
+        return None if known is None else known.told(question.protocol, self._load())
 
     def support(self, asked: SupportRequest) -> SupportAnswer:
         """Answer a support request. For a kind of host that asked before it is one lookup.
@@ -106,14 +144,12 @@ class Responder:
             UnavailableError: The service is unknown here, or no version and no interpreter fits.
             IntegrityError: What the source offers is not what it says it is.
         """
-        protocol = _common(asked.protocols)
-        kinds = tuple(kind.digest for kind in asked.interpreters)
-        key = (asked.service, asked.specifier, asked.prereleases, kinds if asked.wish != "remote" else None)
-        known = self._remembered(key)
+        question = Question.of(asked)
+        known = self._remembered(question.key)
         if known is None:
             with self._turn(asked.service):
-                known = self._remembered(key) or self._answered(key, asked)
-        return replace(known.answer, protocol=protocol, load=self._load())
+                known = self._remembered(question.key) or self._answered(question.key, asked)
+        return replace(known.answer, protocol=question.protocol, load=self._load())
 
     def _remembered(self, key: tuple[Any, ...]) -> _Known | None:
         with self._guard:
@@ -189,48 +225,54 @@ class Responder:
         identity = f"rldlib:{self._authority.root_sha256}"
         contents = {_profile_target(profile): data}
         for target, lock in locks:
-            wheels = tuple(replace(wheel, locator=f"/blobs/sha256/{wheel.sha256}") for wheel in lock.wheels)
+            wheels = tuple(replace(wheel, locator=BLOBS + wheel.sha256) for wheel in lock.wheels)
             told = replace(lock, source=identity, wheels=wheels)
             contents[target.target] = self._out.holdings.text(told).encode()
         self._authority.publish_many(contents)
-        with self._guard:
-            for _, lock in locks:
-                self._wheels.update((wheel.sha256, wheel) for wheel in lock.wheels)
-            for resource in profile.resources:
-                if resource.sha256 is not None and resource.size is not None:
-                    self._data[resource.sha256] = resource.size
-            for sha256 in (*(wheel.sha256 for _, lock in locks for wheel in lock.wheels), *self._data):
-                self._pinning[sha256].add(profile.service)
+        self._pinned.add(profile, [lock for _, lock in locks])
 
     # --- what is given away --------------------------------------------------------
 
-    def services(self) -> Sequence[dict[str, Any]]:
-        """The directory: each service and version that some answer named, the newest answer first."""
-        with self._guard:
-            answers = [known.answer for known in reversed(self._answers.values())]
-        found = {(answer.service, answer.version): answer for answer in reversed(answers)}
-        return [{"service": service, "version": version} for service, version in sorted(found)]
+    def services(self) -> Offerings:
+        """The directory: every service that the source offers, asked for before or not.
+
+        Raises:
+            SourceUnavailableError: The source does not say what it has.
+        """
+        found = self._listing.look()
+        signed = {name.split("/")[1] for name in self._authority.published() if name.startswith(_PROFILES)}
+        until = self._authority.until().isoformat(timespec="seconds") if signed else None
+        return Offerings(
+            domain=self._authority.root_sha256,
+            complete=found.complete,
+            services=tuple(
+                Offering(
+                    service=service,
+                    versions=listed.versions,
+                    summary=listed.profile.summary,
+                    signed_until=until if service in signed else None,
+                )
+                for service, listed in found.services.items()
+            ),
+        )
+
+    def profile(self, service: str) -> ResourceProfile | None:
+        """The newest profile of a service in the directory; None where there is none."""
+        listed = self._listing.look().services.get(service)
+        return None if listed is None else listed.profile
 
     def pinning(self, sha256: str) -> frozenset[str]:
-        """The services whose answers pinned a file."""
-        with self._guard:
-            return frozenset(self._pinning.get(sha256, ()))
+        """The services whose answers pinned a file, of this process or of one before."""
+        return self._pinned.services(sha256)
 
     def file(self, sha256: str) -> Path | None:
         """A wheel or a data resource that some answer pinned; None where none did.
 
         Raises:
-            SourceUnavailableError: It must be fetched first, and cannot be had now.
+            UnavailableError: It must be fetched first, and cannot be had now.
             MismatchError: What the source has now is not what was pinned.
         """
-        with self._guard:
-            wheel, size = self._wheels.get(sha256), self._data.get(sha256)
-        source = self._out.source
-        if source is None:
-            return None
-        if wheel is not None:
-            return self._out.store.add(wheel, source)
-        return self._out.store.blob(sha256, size, source) if size is not None else None
+        return self._pinned.file(sha256)
 
     # --- acknowledgements ----------------------------------------------------------
 

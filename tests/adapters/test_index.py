@@ -76,6 +76,27 @@ def test_the_distribution_is_the_name_or_rld_and_the_name(folder):
         index.close()
 
 
+def test_it_names_every_project_and_asks_anew_each_time(folder):
+    make_wheel(folder, "Rld.Tax", "1.0")
+    with index_of(folder) as host:
+        index = _asked(host.url)
+        assert list(index.names()) == ["rld-tax"]
+        make_wheel(folder, "plain", "1.0")
+        assert sorted(index.names()) == ["plain", "rld-tax"]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [pytest.param(b"{", JSON_PAGE, id="no page"), pytest.param(b"", "image/png", id="another kind")],
+)
+def test_an_index_whose_list_is_none_is_an_outage(body, kind):
+    with (
+        Host(lambda host, connection, head: host.answer(connection, body, Content_Type=kind)) as host,
+        pytest.raises(SourceUnavailableError),
+    ):
+        _asked(host.url).names()
+
+
 def test_a_page_without_wheels_ends_the_search(folder):
     """
     Who owns NAME on the index must not be passed over for whoever took rld-NAME.

@@ -149,7 +149,7 @@ class Directory:
     # --- the listing -----------------------------------------------------------
 
     def names(self) -> Sequence[str]:
-        """The normalised names of the distributions that files are named after."""
+        """See `Source.names`: those that files are named after."""
         return tuple(self._listing())
 
     def _listing(self) -> Mapping[str, list[str]]:

@@ -90,6 +90,10 @@ class Holdings:
         """A lock as pylock.toml."""
         return self._write(lock)
 
+    def read(self, text: str) -> Lock:
+        """A lock out of pylock.toml."""
+        return self._read(text)
+
     def lock_path(self, lock: Lock) -> Path:
         """Where a lock is kept."""
         return self._folder / lock.service / lock.version / f"{lock.interpreter}{_LOCK_SUFFIX}"

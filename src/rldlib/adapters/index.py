@@ -15,6 +15,7 @@ from rldlib.adapters.http_reading import REDIRECTS
 from rldlib.errors import ServiceNotFoundError, SourceUnavailableError
 from rldlib.values.address import origin_of, told_url
 from rldlib.values.digest import is_sha256
+from rldlib.values.index_page import parse_names
 from rldlib.values.project_page import (
     ACCEPT,
     MAX_PAGE_BYTES,
@@ -99,6 +100,18 @@ class Index:
         if self._read_files is not None:
             self._read_files.close()
         self._http.close()
+
+    def names(self) -> Sequence[str]:
+        """See `Source.names`. The index is asked each time."""
+        answer = self._http.get(
+            self._url, accept=ACCEPT, max_bytes=MAX_PAGE_BYTES, deadline_s=self._deadline_s
+        )
+        if answer.status != 200:
+            raise SourceUnavailableError(self.identity, f"its list of projects has status {answer.status}")
+        try:
+            return parse_names(answer.headers.get("content-type", ""), answer.body)
+        except MalformedPageError as exc:
+            raise SourceUnavailableError(self.identity, str(exc)) from exc
 
     def offers(self, request: ServiceRequest) -> Sequence[WheelFile]:
         """See `Source.offers`: the distribution NAME, else ``rld-NAME``."""

@@ -72,7 +72,9 @@ def create_app(
         finally:
             outside.close()
 
-    app = create_responder_app(responder, authority, access)
+    app = create_responder_app(
+        responder, authority, access, None if wheels is None else Path(wheels).absolute()
+    )
     app.router.lifespan_context = lifespan
     return app
 

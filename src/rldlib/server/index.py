@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    Page = Callable[[Request], Response]
+
 _API_VERSION = "1.1"
 _JSON_NAMES = frozenset({JSON_PAGE, "application/vnd.pypi.simple.latest+json", "application/json"})
 _HTML_NAMES = frozenset({HTML_PAGE, "application/vnd.pypi.simple.latest+html", "text/html", "*/*", "text/*"})
@@ -36,15 +38,11 @@ _HTML_NAMES = frozenset({HTML_PAGE, "application/vnd.pypi.simple.latest+html", "
 
 def create_index_app(directory: Path) -> Starlette:
     """The index as an ASGI application. Wheels that come, change or go later are seen."""
-    index = _Index(Path(directory).absolute())
+    index = Index(Path(directory).absolute())
     return Starlette(
         routes=[
             Route("/", index.people),
-            Route("/simple", lambda _: RedirectResponse("/simple/", 301)),
-            Route("/simple/", index.projects),
-            Route("/simple/{name}", index.elsewhere),
-            Route("/simple/{name}/", index.project),
-            Route("/files/{filename}", index.file),
+            *index.routes(lambda page: page),
             Route("/blobs/sha256/{sha256}", index.blob),
             Route("/healthz", lambda _: Response("ok\n", media_type="text/plain")),
         ],
@@ -77,19 +75,35 @@ def serve_index(
     serve(create_index_app(directory), host=host, port=port, on_ready=ready)
 
 
-class _Index:
+class Index:
     """The pages. They run in threads: hashing a large wheel holds up nobody else."""
 
     def __init__(self, path: Path) -> None:
         self._shelf = Shelf(path)
         self._blobs = path / "blobs" / "sha256"
 
+    def routes(self, guarded: Callable[[Page], Page]) -> list[Route]:
+        """The simple index and its files.
+
+        Args:
+            guarded: Put around each page; may refuse.
+        """
+        return [
+            Route("/simple", guarded(lambda _: RedirectResponse("/simple/", 301))),
+            Route("/simple/", guarded(self.projects)),
+            Route("/simple/{name}", guarded(self.elsewhere)),
+            Route("/simple/{name}/", guarded(self.project)),
+            Route("/files/{filename}", guarded(self.file)),
+        ]
+
     def people(self, _: Request) -> Response:
+        """For who comes by: how many projects there are."""
         count = len(self._shelf.names())
         text = f"<!DOCTYPE html><title>rld index</title><p>{count} projects: <a href='/simple/'>/simple/</a></p>\n"
         return Response(text, media_type="text/html")
 
     def projects(self, request: Request) -> Response:
+        """The names of all projects."""
         names = self._shelf.names()
         if _wants_json(request):
             page = {"meta": {"api-version": _API_VERSION}, "projects": [{"name": name} for name in names]}
@@ -99,9 +113,11 @@ class _Index:
         )
 
     def elsewhere(self, request: Request) -> Response:
+        """Where a project's page is: at its normalised name."""
         return RedirectResponse(f"/simple/{canonicalize_name(request.path_params['name'])}/", 301)
 
     def project(self, request: Request) -> Response:
+        """The wheels of a project."""
         asked = request.path_params["name"]
         name = canonicalize_name(asked)
         if name != asked:
@@ -114,6 +130,7 @@ class _Index:
         return _page(request, _document(f"Links for {name}", [_anchor(wheel) for wheel in wheels]), HTML_PAGE)
 
     def file(self, request: Request) -> Response:
+        """A wheel, or what lies beside it."""
         filename: str = request.path_params["filename"]
         for suffix, media_type in (
             (".metadata", "text/plain; charset=utf-8"),
@@ -128,6 +145,7 @@ class _Index:
         return FileResponse(self._shelf.path / filename, media_type="application/octet-stream")
 
     def blob(self, request: Request) -> Response:
+        """A data resource by its hash."""
         sha256: str = request.path_params["sha256"]
         path = self._blobs / sha256
         if not is_sha256(sha256) or not path.is_file():

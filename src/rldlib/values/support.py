@@ -42,7 +42,7 @@ State = Literal["acknowledged", "released"]
 
 _TAG = Text(64, "[A-Za-z0-9_]+", "a part of a wheel tag", least=1)
 _LABEL = Text(200, "[A-Za-z0-9_.+-]+", "a label of letters, digits and _.+-", least=1)
-_INSTANT = Text(
+INSTANT = Text(
     40, r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|\+00:00)", "an RFC 3339 instant in UTC", least=1
 )
 _BASE64 = Text(200, "[A-Za-z0-9+/]+={0,2}", "base64", least=1)
@@ -232,7 +232,7 @@ class Acknowledgement:
     profile_digest: str = field(metadata=shaped(SHA256))
     resources: tuple[str, ...] = field(default=(), metadata=shaped(Many(SHA256, 10_000, unique=True)))
     state: State = field(default="acknowledged", metadata=shaped(Choice(get_args(State))))
-    at: str = field(metadata=shaped(_INSTANT))
+    at: str = field(metadata=shaped(INSTANT))
     key: str = field(metadata=shaped(_BASE64))
     signature: str = field(default="", metadata=shaped(Text(200, "[A-Za-z0-9+/]*={0,2}", "base64")))
 

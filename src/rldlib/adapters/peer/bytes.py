@@ -75,6 +75,10 @@ class PeerSource:
 
     # --- what only an index is asked --------------------------------------------------
 
+    def names(self) -> Sequence[str]:
+        """It lists nothing."""
+        self._lists_nothing("a list")
+
     def offers(self, request: ServiceRequest) -> Sequence[WheelFile]:
         """It lists nothing: `rldlib.ports.Peer.support` is asked."""
         self._lists_nothing(str(request))

@@ -81,6 +81,20 @@ class Authority:
         """A target by the path that clients ask for: ``FOLDER/SHA256.NAME``; None where there is none."""
         return self._repository.content(path)
 
+    def published(self) -> dict[str, str]:
+        """See `rldlib.ports.Authority`."""
+        with self._alone() as generation:
+            return {
+                name: target.hashes["sha256"]
+                for listing in (generation.targets, generation.locks)
+                for name, target in listing.signed.targets.items()
+            }
+
+    def until(self) -> datetime:
+        """See `rldlib.ports.Authority`: the first of its roles to expire."""
+        with self._alone() as generation:
+            return min(generation.expires.values())
+
     def join(self, url: str) -> JoinString:
         """What others join this domain with, where it is reached at ``url``.
 

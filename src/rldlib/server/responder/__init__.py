@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -9,22 +10,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from rldlib.server.access import Access
+from rldlib.server.index import Index
 from rldlib.server.responder.bytes import Bytes
-from rldlib.server.responder.exchange import Exchange
+from rldlib.server.responder.exchange import Exchange, for_everything
 from rldlib.server.responder.refusals import HANDLERS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rldlib.responding import Responder
     from rldlib.server.responder.bytes import Signed
 
 
-def create_responder_app(responder: Responder, signed: Signed, access: Access | None = None) -> Starlette:
+def create_responder_app(
+    responder: Responder, signed: Signed, access: Access | None = None, wheels: Path | None = None
+) -> Starlette:
     """The responder as an ASGI application.
 
     Args:
         responder: The role itself.
         signed: What its domain signs, by the names that clients ask for.
         access: Who may ask; without it everybody may.
+        wheels: The directory that it offers, to be an index of too; None is none.
     """
     may = access or Access()
     exchange, given = Exchange(responder, may), Bytes(responder, signed, may)
@@ -36,6 +43,7 @@ def create_responder_app(responder: Responder, signed: Signed, access: Access | 
             Route("/blobs/sha256/{sha256}", given.blob),
             Route("/metadata/targets/{path:path}", given.target),
             Route("/metadata/{name}", given.metadata),
+            *(Index(wheels).routes(partial(for_everything, may)) if wheels is not None else ()),
             Route("/healthz", lambda _: Response("ok\n", media_type="text/plain")),
         ],
         exception_handlers=HANDLERS,

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from collections import OrderedDict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from rldlib.responding import Question
+from rldlib.server.access import ALL
 from rldlib.server.responder.refusals import ForbiddenError, TooLargeError
 from rldlib.values.support import MAX_REQUEST_BYTES, Acknowledgement, SupportRequest, read, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.requests import Request
 
     from rldlib.responding import Responder
     from rldlib.server.access import Access, Scope
 
-_MAX_RECEIPT_BYTES = 1024 * 1024
+_MAX_RECEIPT_BYTES: Final = 1024 * 1024
+_REMEMBERED: Final = 1_024
 
 
 class Exchange:
@@ -30,14 +38,31 @@ class Exchange:
     def __init__(self, responder: Responder, access: Access) -> None:
         self._responder = responder
         self._access = access
+        # What was asked with the very same bytes before, by their hash: the same host asks again and again.
+        self._questions: OrderedDict[bytes, Question] = OrderedDict()
 
     async def support(self, request: Request) -> Response:
-        """``POST /rld/v1/support``."""
+        """``POST /rld/v1/support``. What is known is answered at once; a thread finds out the rest."""
         scope = scope_of(request, self._access)
-        asked = read(SupportRequest, await body_of(request, MAX_REQUEST_BYTES), max_bytes=MAX_REQUEST_BYTES)
+        body = await body_of(request, MAX_REQUEST_BYTES)
+        digest = hashlib.sha256(body).digest()
+        question = self._questions.get(digest)
+        if question is not None:
+            check_scope(scope, question.service)
+            told = self._responder.told(question)
+            if told is not None:
+                return Response(told, media_type="application/json")
+        asked = read(SupportRequest, body, max_bytes=MAX_REQUEST_BYTES)
         check_scope(scope, asked.service)
         answer = await run_in_threadpool(self._responder.support, asked)
+        self._remember(digest, Question.of(asked))
         return Response(write(answer), media_type="application/json")
+
+    def _remember(self, digest: bytes, question: Question) -> None:
+        self._questions[digest] = question
+        self._questions.move_to_end(digest)
+        while len(self._questions) > _REMEMBERED:
+            self._questions.popitem(last=False)
 
     async def acknowledge(self, request: Request) -> Response:
         """``POST /rld/v1/ack``."""
@@ -50,8 +75,9 @@ class Exchange:
     def services(self, request: Request) -> Response:
         """``GET /rld/v1/services``: what is offered to who asks."""
         scope = scope_of(request, self._access)
-        offered = [each for each in self._responder.services() if each["service"] in scope]
-        return JSONResponse({"services": offered})
+        offered = self._responder.services()
+        told = replace(offered, services=tuple(one for one in offered.services if one.service in scope))
+        return Response(write(told), media_type="application/json")
 
 
 def scope_of(request: Request, access: Access) -> Scope:
@@ -74,6 +100,17 @@ def check_scope(scope: Scope, service: str) -> None:
     """
     if service not in scope:
         raise ForbiddenError(f"this token is not for {service}", known=True)
+
+
+def for_everything(access: Access, page: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """A page for who may ask for every service: it does not tell what belongs to which."""
+
+    def guarded(request: Request) -> Response:
+        if ALL not in scope_of(request, access).services:
+            raise ForbiddenError("this token is for some services, and this page is for all", known=True)
+        return page(request)
+
+    return guarded
 
 
 async def body_of(request: Request, max_bytes: int) -> bytes:
