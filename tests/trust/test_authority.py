@@ -49,6 +49,19 @@ def test_a_first_start_makes_a_domain_that_others_can_join(tmp_path, authority, 
     assert _seen(tmp_path, responder, PROFILE) == {}
 
 
+def test_what_is_signed_is_told_by_name_and_found_by_its_hash(authority, clock):
+    authority.publish_many({PROFILE: b"a profile", LOCK: b"a lock"})
+    told = authority.published()
+    assert {name: told[name] for name in (PROFILE, LOCK)} == {
+        PROFILE: hashlib.sha256(b"a profile").hexdigest(),
+        LOCK: hashlib.sha256(b"a lock").hexdigest(),
+    }
+    folder, _, base = PROFILE.rpartition("/")
+    assert authority.target(f"{folder}/{told[PROFILE]}.{base}") == b"a profile"
+    assert clock() < authority.until()
+    assert authority.until().isoformat() == min(role["expires"] for role in authority.status()["roles"])
+
+
 def test_two_domains_never_have_one_identity(tmp_path, clock):
     made = {Authority(tmp_path / name, clock).root_sha256 for name in ("a", "b")}
 
