@@ -34,6 +34,7 @@ class Peer:
         self.later = []
         self.cancelled = []
         self.silent = False
+        self.odd = {}
 
     def say(self, *message):
         body = json.dumps(message).encode()
@@ -105,7 +106,7 @@ class Peer:
                 for name in names
             },
         }
-        return facts | changes
+        return facts | self.odd | changes
 
     def beat(self, every_s):
         while True:
@@ -126,6 +127,17 @@ class Peer:
     def start_other_service(self):
         self.say("ready", self.ready(service="another"))
 
+    def start_true_protocol(self):
+        self.say("ready", self.ready(protocol=True))
+
+    def start_array_service(self):
+        """An array has no one answer to whether it is another."""
+        body = json.dumps(["ready", self.ready(service={"$": ["array", "<i8", [2], "C", 16]})]).encode()
+        self.send(HEADER.pack(len(body) + 16, len(body)) + body + bytes(16))
+
+    def start_odd_python(self):
+        self.odd = {"python": ["3"]}
+
     def start_reserved(self):
         self.say("ready", self.ready(operations={"submit": OPERATION}))
 
@@ -138,6 +150,9 @@ class Peer:
     def start_raises(self):
         facts = {"stage": "start", "type": "ValueError", "message": "no rates", "traceback": "Traceback"}
         self.say("failed", facts)
+
+    def start_fails_oddly(self):
+        self.say("failed", {"stage": ["load"], "type": 3, "message": {"a": 1}, "traceback": ["x"]})
 
     def start_garbage(self):
         self.send(b"GET / HTTP/1.1\r\n\r\n")

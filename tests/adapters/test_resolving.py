@@ -211,6 +211,16 @@ def test_a_wheel_whose_metadata_is_anothers_is_passed_over_and_noted(tmp_path):
     assert ["alpha-4.0" in noting.notes[0], "alpha-2.0" in noting.notes[1]] == [True, True]
 
 
+def test_a_wheel_whose_markers_cannot_be_decided_is_passed_over_and_noted(tmp_path):
+    make_wheel(tmp_path, "tax", "1.0", requires=["alpha"])
+    make_wheel(tmp_path, "alpha", "1.0")
+    make_wheel(tmp_path, "alpha", "2.0", requires=["beta; python_version ~= 'three'"])
+    noting = _Noting()
+
+    assert "alpha-1.0-py3-none-any.whl" in _locked(Directory(tmp_path), "tax", Resolving(reporter=noting))
+    assert "alpha-2.0" in noting.notes[0]
+
+
 def test_a_carrier_that_is_no_wheel_is_refused(tmp_path):
     (tmp_path / "tax-1.0-py3-none-any.whl").write_bytes(b"no wheel")
     with pytest.raises(WheelRefusedError):

@@ -177,6 +177,9 @@ def test_a_stop_is_obeyed(echo):
         pytest.param("dies-early", "ended before it was ready: exited with status 3", id="dies early"),
         pytest.param("other-protocol", "its protocol is 99, and not 1", id="another protocol"),
         pytest.param("other-service", "its service is 'another'", id="another service"),
+        pytest.param("true-protocol", "its protocol is True, and not 1", id="a protocol that equals 1"),
+        pytest.param("array-service", "its service is a ndarray, and not", id="an array for a service"),
+        pytest.param("fails-oddly", "failed at the stage ''", id="a failure told in no text"),
         pytest.param(
             "does-not-load", "'load': ModuleNotFoundError: No module named 'nothing'", id="no plugin"
         ),
@@ -193,6 +196,13 @@ def test_a_worker_that_does_not_get_ready_is_told_and_gone(peers, promise, tmp_p
     assert caught.value.service == service
     assert peers._workers == {}
     assert promise.notes == {}
+
+
+def test_a_python_told_as_no_text_is_not_shown(peers, promise, tmp_path):
+    worker = peers.start(order(tmp_path, "odd-python"), promise)
+
+    assert worker.worker["python"] == ""
+    assert worker.call("echo", {"value": 1}, PATIENCE_S) == 1
 
 
 def test_a_service_whose_start_raises_is_a_fault_of_the_service(peers, promise, tmp_path):
