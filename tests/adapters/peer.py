@@ -218,6 +218,11 @@ class Peer:
         self.say("log", 30, "the.service", "a warning")
         self.say("reply", number, None)
 
+    def call_halves(self, number):
+        self.say("progress", number, 1, 2, "\ud800")
+        self.say("log", 30, "the.\ud800", "a \udfff")
+        self.say("reply", number, None)
+
     def call_logs(self, number, count):
         for _ in range(count):
             self.say("log", 20, "x", "y")

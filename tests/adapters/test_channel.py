@@ -255,6 +255,14 @@ def test_progress_and_log_records_are_passed_on(worker, notes, caplog):
     ]
 
 
+def test_what_a_worker_tells_can_be_written_to_any_file(worker, notes, caplog):
+    """Half a character in it would make a handler drop the record."""
+    worker.call("halves", {}, PATIENCE_S)
+
+    told = [record.getMessage() for record in caplog.records] + [text for _, text in notes.lines]
+    assert told == ["the.\\ud800: a \\udfff", "halves: 1 of 2 \\ud800"]
+
+
 def test_a_flood_of_log_records_is_capped(worker, caplog):
     caplog.set_level("INFO")
     worker.call("logs", {"count": 3000}, PATIENCE_S)

@@ -22,6 +22,15 @@ def test_decisions_come_back_in_order_and_only_of_their_service(tmp_path):
     ]
 
 
+def test_half_a_character_from_a_worker_is_kept_and_harms_nothing(tmp_path):
+    journal = Journal(tmp_path)
+    journal.record("tax", "failed", {"reason": "half \ud800", "\udfff": 1})
+
+    (kept,) = journal.decisions("tax")
+    assert (kept["reason"], kept["\udfff"]) == ("half \ud800", 1)
+    assert [path.name for path in tmp_path.glob("journal*")] == ["journal.sqlite"]
+
+
 def test_a_service_that_was_never_decided_about_has_no_history_and_makes_no_file(tmp_path):
     assert Journal(tmp_path / "root").decisions("tax") == ()
     Journal(tmp_path / "root").forget("tax")

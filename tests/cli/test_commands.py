@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from tests import services
 from tests.services import service_wheel
 from tests.wheels import make_wheel
 
@@ -48,6 +49,20 @@ def test_a_service_is_acquired_called_explained_locked_and_released(rld, wheels)
 
 def test_a_stream_is_printed_as_a_list(rld, wheels):
     assert json.loads(rld("call", "echo", "count", "to=3", "--wheels", wheels)[1]) == [0, 1, 2]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_encoded_is_printed_escaped(wheels, tmp_path):
+    """Half a character is text for Python and JSON, but not for any file: the call was good, and says so."""
+    call = ["call", "echo", "echo", "--args", r'{"value": "half \ud800"}', "--wheels", wheels]
+    call += ["--root", tmp_path / "root"]
+
+    plain, as_json = services.rld(*call), services.rld(*call, "--json")
+    narrow = services.rld(*call[:4], '{"value": "\u00e9"}', *call[5:], PYTHONIOENCODING="ascii")
+
+    assert (plain.returncode, plain.stdout, plain.stderr) == (0, "half \\ud800\n", "")
+    assert (as_json.returncode, json.loads(as_json.stdout)["result"]) == (0, "half \ud800")
+    assert (narrow.returncode, narrow.stdout) == (0, "\\xe9\n")
 
 
 def test_the_output_of_a_service_is_printed(rld, wheels):

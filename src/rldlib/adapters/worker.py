@@ -225,12 +225,15 @@ class Worker:
             began, count = now, 0
         self._records = (began, count + 1)
         if count < _RECORDS_PER_SECOND:
-            self._log.log(max(logging.DEBUG, min(level, logging.CRITICAL)), "%s: %s", logger, text)
+            self._log.log(
+                max(logging.DEBUG, min(level, logging.CRITICAL)), "%s", _encodable(f"{logger}: {text}")
+            )
 
     def progressed(self, operation: str, done: float, total: float | None, text: str) -> None:
         """See `Listener.progressed`."""
         of = "" if total is None else f" of {total:g}"
-        self._reporter.noted(self.order.service, f"{operation}: {done:g}{of} {text}".rstrip())
+        noted = _encodable(f"{operation}: {done:g}{of} {text}".rstrip())
+        self._reporter.noted(self.order.service, noted)
 
     def left_running(self) -> None:
         """See `Listener.left_running`."""
@@ -246,3 +249,8 @@ def _text_of(facts: Mapping[str, Any], name: str) -> str:
     """A fact that is text; anything else a worker may send is none, and may not even be shown."""
     found = facts.get(name)
     return found if isinstance(found, str) else ""
+
+
+def _encodable(text: str) -> str:
+    """Half a character is escaped: who writes the text to a file would lose all of it."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -35,8 +35,14 @@ class Outcome:
         elif as_json:
             print(json.dumps(said))
         elif said:
-            print(said)
+            print(_printable(said))
         sys.stdout.flush()
+
+
+def _printable(text: str) -> str:
+    """The text with what stdout cannot encode escaped, as Python has it on stderr: the work was done."""
+    encoding = sys.stdout.encoding or "utf-8"  # none: it was replaced by something that takes any text
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def table(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
