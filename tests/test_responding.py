@@ -11,6 +11,7 @@ import pytest
 
 from rldlib.adapters import pylock
 from rldlib.adapters.identity import Identity
+from rldlib.answers import Question
 from rldlib.errors import (
     InterpreterNotFoundError,
     MismatchError,
@@ -20,7 +21,6 @@ from rldlib.errors import (
     UnsatisfiableError,
     UsageError,
 )
-from rldlib.responding import Question
 from rldlib.values.document import parse_profile
 from rldlib.values.foreign import MalformedDocumentError
 from rldlib.values.support import PROTOCOLS, Acknowledgement, Load, SupportRequest, host_kind, write

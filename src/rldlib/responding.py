@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, defaultdict
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from rldlib.answers import Answers, Question
 from rldlib.errors import (
     InterpreterNotFoundError,
-    NoCommonProtocolError,
     ServiceNotFoundError,
     UnsatisfiableError,
     UsageError,
@@ -32,13 +32,13 @@ from rldlib.values.support import (
     LockTarget,
     SupportAnswer,
     asking_interpreter,
-    write,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from rldlib.answers import Known
     from rldlib.outside import Outside
     from rldlib.ports import Authority, Ledger, Source
     from rldlib.rules.selection import Choice
@@ -48,50 +48,7 @@ if TYPE_CHECKING:
     from rldlib.values.request import ServiceRequest
     from rldlib.values.support import Acknowledgement, SupportRequest
 
-# An answer is given again for so long before the source is asked what it has now.
-_FRESH_S: Final = 2.0
-# Kinds of host times requests that one responder remembers the answer for.
-_REMEMBERED: Final = 1_024
 _PROFILES: Final = "profiles/"
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """An answer, the offer that it holds for, and until when nobody looks whether it still does."""
-
-    answer: SupportAnswer
-    carrier: str
-    fresh_until: float
-    # The answer but for its load, by the version of the exchange.
-    heads: dict[int, bytes] = field(default_factory=dict)
-
-    def told(self, protocol: int, load: Load) -> bytes:
-        """The answer with the load of now. Load is written last, so the rest is written once."""
-        head = self.heads.get(protocol)
-        if head is None:
-            whole = write(replace(self.answer, protocol=protocol))
-            head = self.heads[protocol] = whole.removesuffix(write(self.answer.load) + b"}")
-        return head + write(load) + b"}"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All of a support request that its answer depends on."""
-
-    service: str
-    protocol: int
-    key: tuple[Any, ...]
-
-    @classmethod
-    def of(cls, asked: SupportRequest) -> Question:
-        """What a request asks.
-
-        Raises:
-            NoCommonProtocolError: The asker speaks no version of the exchange that is spoken here.
-        """
-        kinds = None if asked.wish == "remote" else tuple(kind.digest for kind in asked.interpreters)
-        key = (asked.service, asked.specifier, asked.prereleases, asked.wish, kinds)
-        return cls(asked.service, _common(asked.protocols), key)
 
 
 class Responder:
@@ -121,10 +78,9 @@ class Responder:
         self._ledger = ledger
         self._signer = signer
         self._load = load
-        self._clock = clock
         self._guard = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._answers: OrderedDict[tuple[Any, ...], _Known] = OrderedDict()
+        self._answers = Answers(clock)
         self._pinned = Pinned(outside, authority)
         self._listing = Listing(outside.source, clock=clock)
 
@@ -132,7 +88,7 @@ class Responder:
 
     def told(self, question: Question) -> bytes | None:
         """The answer as it goes out, where it is known and still fresh: one lookup, and the load."""
-        known = self._remembered(question.key)
+        known = self._answers.fresh(question)
         return None if known is None else known.told(question.protocol, self._load())
 
     def support(self, asked: SupportRequest) -> SupportAnswer:
@@ -145,43 +101,27 @@ class Responder:
             IntegrityError: What the source offers is not what it says it is.
         """
         question = Question.of(asked)
-        known = self._remembered(question.key)
+        known = self._answers.fresh(question)
         if known is None:
             with self._turn(asked.service):
-                known = self._remembered(question.key) or self._answered(question.key, asked)
+                known = self._answers.fresh(question) or self._answered(question, asked)
         return replace(known.answer, protocol=question.protocol, load=self._load())
 
-    def _remembered(self, key: tuple[Any, ...]) -> _Known | None:
-        with self._guard:
-            known = self._answers.get(key)
-            if known is None or self._clock() >= known.fresh_until:
-                return None
-            self._answers.move_to_end(key)
-            return known
-
-    def _answered(self, key: tuple[Any, ...], asked: SupportRequest) -> _Known:
+    def _answered(self, question: Question, asked: SupportRequest) -> Known:
         request = parse_request(f"{asked.service}{asked.specifier}")
         source = self._source(request)
         wanted = [] if asked.wish == "remote" else [asking_interpreter(kind) for kind in asked.interpreters]
         candidates = self._candidates(request, asked, source, wanted)
         carrier = candidates[0].wheel
-        before = self._answers.get(key)
-        if before is not None and before.carrier == carrier.filename:
-            answer = before.answer
-        else:
+        answer = self._answers.stale(question, carrier.filename)
+        if answer is None:
             data, profile = offered_profile(source, request, carrier)
             positions = {id(interpreter): at for at, interpreter in enumerate(wanted)}
             chosen = [choice for choice in candidates if id(choice.interpreter) in positions]
             locks = self._locks(asked, source, chosen, positions)
             self._publish(profile, data, locks)
             answer = _answer(profile, [target for target, _ in locks], self._load())
-        known = _Known(answer, carrier.filename, self._clock() + _FRESH_S)
-        with self._guard:
-            self._answers[key] = known
-            self._answers.move_to_end(key)
-            while len(self._answers) > _REMEMBERED:
-                self._answers.popitem(last=False)
-        return known
+        return self._answers.keep(question, answer, carrier.filename)
 
     def _candidates(
         self, request: ServiceRequest, asked: SupportRequest, source: Source, wanted: Sequence[Interpreter]
@@ -306,13 +246,6 @@ class Responder:
         """One thread at a time works out what is offered of a service; others wait for its answer."""
         with self._guard:
             return self._turns[service]
-
-
-def _common(protocols: Sequence[int]) -> int:
-    for protocol in PROTOCOLS:
-        if protocol in protocols:
-            return protocol
-    raise NoCommonProtocolError(spoken=PROTOCOLS, asked=protocols)
 
 
 def _profile_target(profile: ResourceProfile) -> str:

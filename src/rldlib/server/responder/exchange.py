@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from rldlib.responding import Question
+from rldlib.answers import Question
 from rldlib.server.access import ALL
 from rldlib.server.responder.refusals import ForbiddenError, TooLargeError
 from rldlib.values.support import MAX_REQUEST_BYTES, Acknowledgement, SupportRequest, read, write
