@@ -33,6 +33,8 @@ _DAEMON = {
     "supervisor",
     "daemon",
     "acknowledging",
+    "performing",
+    "remote",
     "responding",
     "answers",
     "listing",
@@ -63,7 +65,8 @@ MAY_IMPORT = {
     "answers": _INSIDE,
     "listing": _INSIDE,
     "pinned": _INSIDE | {"outside"},
-    "responding": _INSIDE | {"outside", "offers", "answers", "listing", "pinned"},
+    "responding": _INSIDE | {"outside", "offers", "answers", "listing", "pinned", "performing"},
+    "performing": _INSIDE | {"handle", "daemon"},
     "adapters": _INSIDE | {"wire"},
     "defaults": _INSIDE | _DAEMON | {"adapters"},
     "testing": _INSIDE | {"plugin", "wire", "adapters", "daemon", "defaults"},
@@ -78,6 +81,7 @@ MAY_NAME = {
 }
 # Single modules that may import more, each with its reason.
 MAY_ALSO_IMPORT = {
+    "server/responder/languages.py": ({"wire"}, "reads and writes calls in the wire's own encoding"),
     "adapters/spawner.py": ({"worker"}, "starts that program: where it lies, and what it is given"),
     "adapters/spawner_process.py": ({"worker"}, "starts that program, and speaks its words"),
     "adapters/inprocess/performing.py": (
@@ -121,6 +125,7 @@ PUBLIC = {
     "NoCommonProtocolError",
     "NoSupportError",
     "OperationNotFoundError",
+    "OverloadedError",
     "OversizeError",
     "Policy",
     "ProfileError",

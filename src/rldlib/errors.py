@@ -559,6 +559,26 @@ class CallTimeoutError(WorkerError):
         return f"{self.service}.{self.operation} gave no reply within {self.deadline_s:g} s; give it a longer deadline, or a smaller task"
 
 
+class OverloadedError(WorkerError):
+    """A responder turned the call away, since too many wait there already; it was not begun.
+
+    Attributes:
+        service: The service.
+        retry_after_s: After how many seconds it may be worth to ask again.
+    """
+
+    def __init__(self, service: str, retry_after_s: int) -> None:
+        super().__init__(service, retry_after_s)
+        self.service = service
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return (
+            f"{self.service} was not called: its responder performs and queues as many calls as it takes; "
+            f"ask again in {self.retry_after_s} s, or have it performed here (placement local)"
+        )
+
+
 def as_mapping(error: BaseException) -> Mapping[str, Any]:
     """The error as the JSON document that ``rld --json`` prints."""
     facts = error.facts() if isinstance(error, RldlibError) else {}

@@ -40,13 +40,14 @@ if TYPE_CHECKING:
 
     from rldlib.answers import Known
     from rldlib.outside import Outside
+    from rldlib.performing import Performer
     from rldlib.ports import Authority, Ledger, Source
     from rldlib.rules.selection import Choice
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.request import ServiceRequest
-    from rldlib.values.support import Acknowledgement, SupportRequest
+    from rldlib.values.support import Acknowledgement, SupportRequest, Wish
 
 _PROFILES: Final = "profiles/"
 
@@ -60,6 +61,7 @@ class Responder:
         ledger: Keeps who holds what.
         signer: Tells the domain whose key signed something: key, signature, data; None where it did not.
         load: How busy it is now.
+        performer: Performs what it offers for others; None where it only gives it away.
         clock: Seconds that never go back.
     """
 
@@ -71,6 +73,7 @@ class Responder:
         ledger: Ledger,
         signer: Callable[[str, str, bytes], str | None],
         load: Callable[[], Load],
+        performer: Performer | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._out = outside
@@ -78,6 +81,7 @@ class Responder:
         self._ledger = ledger
         self._signer = signer
         self._load = load
+        self._performer = performer
         self._guard = threading.Lock()
         self._turns: dict[str, threading.Lock] = defaultdict(threading.Lock)
         self._answers = Answers(clock)
@@ -99,13 +103,27 @@ class Responder:
             UsageError: The specifier is none.
             UnavailableError: The service is unknown here, or no version and no interpreter fits.
             IntegrityError: What the source offers is not what it says it is.
+            RldlibError: It is to be performed here, and does not start: as `LocalDaemon.acquire`.
         """
         question = Question.of(asked)
         known = self._answers.fresh(question)
         if known is None:
             with self._turn(asked.service):
                 known = self._answers.fresh(question) or self._answered(question, asked)
-        return replace(known.answer, protocol=question.protocol, load=self._load())
+        return replace(
+            known.answer,
+            protocol=question.protocol,
+            load=self._load(),
+            **self._performed(known.answer, asked.wish),
+        )
+
+    def _performed(self, answer: SupportAnswer, wish: Wish) -> dict[str, Any]:
+        """What it would perform itself. Only who wishes for that has it acquired here."""
+        if self._performer is None:
+            return {}
+        if wish == "remote":
+            self._performer.hold(answer.service, answer.version)
+        return {"remote": True, "operations": self._performer.operations(answer.service, answer.version)}
 
     def _answered(self, question: Question, asked: SupportRequest) -> Known:
         request = parse_request(f"{asked.service}{asked.specifier}")
@@ -213,6 +231,10 @@ class Responder:
             MismatchError: What the source has now is not what was pinned.
         """
         return self._pinned.file(sha256)
+
+    def load(self) -> Load:
+        """How busy it is now."""
+        return self._load()
 
     # --- acknowledgements ----------------------------------------------------------
 

@@ -58,6 +58,8 @@ class Stream:
         if not self._over:
             self._over = True
             self._giver.cancel(self._call)
+            # Another thread may wait for an item: there is none any more.
+            self._call.end()
 
     def __enter__(self) -> Self:
         return self

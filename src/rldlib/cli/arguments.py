@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rldlib.errors import ArgumentsError
-from rldlib.values import schema
+from rldlib.values.arguments import typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,12 +34,7 @@ def read_arguments(
             issues.append(f"{name} is given twice")
         else:
             plain[name] = _plain(name, text, properties.get(name, {}), issues)
-    values: dict[str, Any] = {}
-    for name, value in plain.items():
-        try:
-            values[name] = schema.convert(properties.get(name, {}), value)
-        except ValueError as exc:
-            issues.append(f"{name}: {exc}")
+    values = typed(expected, plain, issues)
     if issues:
         raise ArgumentsError(service, operation, issues)
     return values

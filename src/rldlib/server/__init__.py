@@ -47,6 +47,8 @@ def create_app(
     from rldlib.adapters.identity import signer
     from rldlib.adapters.ledger import Ledger
     from rldlib.adapters.load import load_probe
+    from rldlib.daemon import LocalDaemon
+    from rldlib.performing import Performer
     from rldlib.responding import Responder
     from rldlib.server.access import read_tokens
     from rldlib.server.responder import create_responder_app
@@ -61,8 +63,14 @@ def create_app(
     )
     authority = own_authority(kept)
     score_rcu = outside.probe.room(outside.interpreters.all()[0], kept, ()).score_rcu
+    performer = Performer(lambda: LocalDaemon(outside), load_probe(score_rcu))
     responder = Responder(
-        outside, authority=authority, ledger=Ledger(kept), signer=signer, load=load_probe(score_rcu)
+        outside,
+        authority=authority,
+        ledger=Ledger(kept),
+        signer=signer,
+        load=performer.load,
+        performer=performer,
     )
 
     @asynccontextmanager
@@ -70,11 +78,11 @@ def create_app(
         try:
             yield
         finally:
+            performer.close()
             outside.close()
 
-    app = create_responder_app(
-        responder, authority, access, None if wheels is None else Path(wheels).absolute()
-    )
+    offered = None if wheels is None else Path(wheels).absolute()
+    app = create_responder_app(responder, authority, access, offered, performer)
     app.router.lifespan_context = lifespan
     return app
 

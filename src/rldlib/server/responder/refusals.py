@@ -8,22 +8,32 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from rldlib.errors import (
+    ArgumentsError,
+    CallTimeoutError,
+    CapacityError,
     IntegrityError,
     InterpreterNotFoundError,
     NoCommonProtocolError,
+    OperationNotFoundError,
+    OverloadedError,
+    ServiceFaultError,
     ServiceNotFoundError,
     SourceUnavailableError,
     StorageError,
     UnsatisfiableError,
     UsageError,
+    WorkerError,
+    as_mapping,
 )
 from rldlib.values.foreign import MalformedDocumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from rldlib.errors import RldlibError
 
 # What is out of order on this side passes; who asks may try again.
 _RETRY_AFTER_S: Final = 5
@@ -93,6 +103,28 @@ def _out_of_order(_: Request, exc: Exception) -> Response:
     return refusal(503, type(exc).__name__, told, {"Retry-After": str(_RETRY_AFTER_S)})
 
 
+def document_of(exc: RldlibError) -> Mapping[str, Any]:
+    """What is told of an error of a call: what the same call would tell where it is made locally."""
+    told: Mapping[str, Any] = as_mapping(exc)["error"]
+    return told
+
+
+def _called(status: int) -> Callable[[Request, Any], Response]:
+    """Errors of a call: typed, so that they come out at the caller as they would of a worker there."""
+
+    def tell(_: Request, exc: RldlibError) -> Response:
+        headers = {"Retry-After": str(exc.retry_after_s)} if isinstance(exc, OverloadedError) else None
+        return JSONResponse({"error": document_of(exc)}, status, headers)
+
+    return tell
+
+
+def _full(_: Request, exc: Exception) -> Response:
+    service = exc.service if isinstance(exc, CapacityError) else "it"
+    told = f"this host has no room to perform {service} now"
+    return refusal(503, "CapacityError", told, {"Retry-After": str(_RETRY_AFTER_S)}, service=service)
+
+
 def _plain(_: Request, exc: Exception) -> Response:
     status, detail = (exc.status_code, exc.detail) if isinstance(exc, HTTPException) else (500, "a bug")
     headers = exc.headers if isinstance(exc, HTTPException) else None
@@ -100,16 +132,23 @@ def _plain(_: Request, exc: Exception) -> Response:
 
 
 HANDLERS: Final[Mapping[Any, Any]] = {
+    ArgumentsError: _called(422),
+    CallTimeoutError: _called(504),
+    CapacityError: _full,
     ForbiddenError: _forbidden,
     HTTPException: _plain,
     IntegrityError: _out_of_order,
     InterpreterNotFoundError: _unfit,
     MalformedDocumentError: _malformed,
     NoCommonProtocolError: _protocol,
+    OperationNotFoundError: _called(404),
+    OverloadedError: _called(503),
+    ServiceFaultError: _called(500),
     ServiceNotFoundError: _unknown,
     SourceUnavailableError: _out_of_order,
     StorageError: _out_of_order,
     TooLargeError: _too_large,
     UnsatisfiableError: _unfit,
     UsageError: _usage,
+    WorkerError: _called(502),
 }
