@@ -113,7 +113,7 @@ def types(session: nox.Session) -> None:
     _install(session, "types", "test")
     session.install("nox")
     session.run("mypy", "src", "noxfile.py", "benchmarks")
-    for source in sorted((ROOT / "plugins").glob("*/src")):
+    for source in sorted([*(ROOT / "plugins").glob("*/src"), *(ROOT / "plugins").glob("*/catalogue")]):
         session.run("mypy", str(source.relative_to(ROOT)))
 
 

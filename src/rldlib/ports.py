@@ -186,7 +186,7 @@ class Store(Protocol):
         """
         ...
 
-    def blob(self, sha256: str, size: int, source: Source) -> Path | None:
+    def blob(self, sha256: str, size: int, source: Source | None) -> Path | None:
         """A data resource, verified; None where neither store nor source has it.
 
         Raises:

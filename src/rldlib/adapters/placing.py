@@ -55,7 +55,7 @@ class Placing:
         return placed, notes
 
     def _from_store(self, resource: Resource, store: Store, source: Source | None) -> Path | None:
-        if resource.kind not in _KINDS or resource.sha256 is None or resource.size is None or source is None:
+        if resource.kind not in _KINDS or resource.sha256 is None or resource.size is None:
             return None
         return store.blob(resource.sha256, resource.size, source)
 

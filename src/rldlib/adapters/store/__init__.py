@@ -115,11 +115,11 @@ class Store:
             raise RuntimeError("a fetched wheel has no path")
         return path
 
-    def blob(self, sha256: str, size: int, source: Source) -> Path | None:
+    def blob(self, sha256: str, size: int, source: Source | None) -> Path | None:
         """See `Store.blob`."""
 
         def fetch(into: BinaryIO) -> bool:
-            return source.blob(sha256, into, max_bytes=size + _SLACK_BYTES)
+            return source is not None and source.blob(sha256, into, max_bytes=size + _SLACK_BYTES)
 
         return self._kept("blob", sha256) or self._receive("blob", sha256, size, f"data {sha256}", fetch)
 
