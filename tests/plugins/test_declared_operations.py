@@ -48,7 +48,9 @@ def test_sales_tax_declares_all_of_its_operations_as_they_are(ready):
     assert all(operation.arguments and operation.result for operation in declared.values())
 
 
-@pytest.mark.parametrize("service", ["price-list", "sales-tax", "stats-classic", "stats-modern"])
+@pytest.mark.parametrize(
+    "service", ["lens-finder", "price-list", "sales-tax", "stats-classic", "stats-modern"]
+)
 def test_every_operation_of_an_example_can_be_repeated_and_has_a_typed_result(ready, service):
     pytest.importorskip("numpy" if service.startswith("stats") else "jinja2")
     operations = ready(service)

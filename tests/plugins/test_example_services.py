@@ -22,7 +22,7 @@ from rldlib.values.profile import PROFILE_NAME
 pytestmark = [pytest.mark.slow, pytest.mark.network]
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
-SERVICES = ("price-list", "sales-tax", "stats-classic", "stats-modern")
+SERVICES = ("lens-finder", "price-list", "sales-tax", "stats-classic", "stats-modern")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_its_profile_comes_first_and_is_the_project_s(built, service):
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_files_of_its_resources_are_in_the_wheel(built, service):
+def test_the_files_of_its_resources_are_in_the_wheel_or_beside_it(built, service):
     wheel = built(service)
     with zipfile.ZipFile(wheel) as archive:
         profile = parse_profile(archive.read(archive.namelist()[0]), source=wheel.name)
@@ -98,9 +98,14 @@ def test_the_files_of_its_resources_are_in_the_wheel(built, service):
     table = project_of(service)["tool"]["rldlib"]
     files = {one["name"]: one["file"] for one in table.get("resources", ())}
     assert {one.name: content.get(one.sha256) for one in profile.resources} == {
-        name: file.removeprefix("src/") for name, file in files.items()
+        name: file.removeprefix("src/") if file.startswith("src/") else None for name, file in files.items()
     }
-    assert sorted(path.name for path in wheel.parent.iterdir()) == [wheel.name], "no blob beside it"
+    beside = {path.name: path for path in (wheel.parent / "blobs" / "sha256").glob("*")}
+    assert set(beside) == {one.sha256 for one in profile.resources} - set(content), (
+        "blobs of the others alone"
+    )
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == name for name, path in beside.items())
+    assert {path.name for path in wheel.parent.iterdir()} == {wheel.name, *(["blobs"] if beside else [])}
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -118,7 +123,9 @@ def test_it_declares_its_own_dependencies_and_never_rldlib(built, service):
     data = member(wheel, f"{info_of(wheel)}/METADATA")
     metadata = Metadata.from_email(data)
     names = {requirement.name for requirement in metadata.requires_dist or ()}
-    assert names == {"price-list": {"jinja2"}, "sales-tax": set()}.get(service, {"numpy"})
+    assert names == {"lens-finder": set(), "price-list": {"jinja2"}, "sales-tax": set()}.get(
+        service, {"numpy"}
+    )
     assert metadata.requires_python is not None
     assert "3.10" in metadata.requires_python
     assert ("3.13" in metadata.requires_python) == (service != "stats-classic")

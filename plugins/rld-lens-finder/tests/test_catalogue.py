@@ -130,10 +130,12 @@ def test_figures_of_a_lens_are_those_of_lensfun(lensfun, finder):
     assert compared > 500
 
 
+@pytest.mark.slow
 def test_the_catalogue_is_what_its_script_makes(lensfun, script):
     assert script.installed() == CATALOGUE.read_bytes()
 
 
+@pytest.mark.slow
 def test_the_same_database_makes_the_same_bytes_in_any_order(lensfun, script):
     folder = Path(sys.modules["lensfunpy"].__file__).parent / "db_files"
     found = script.read(folder)
@@ -157,6 +159,7 @@ def test_the_file_is_sound_and_small():
     assert CATALOGUE.stat().st_size < 300_000
 
 
+@pytest.mark.slow
 def test_the_script_says_whether_the_catalogue_is_up_to_date(lensfun, script, tmp_path, capsys):
     out = tmp_path / "lenses.sqlite"
     assert script.main(["--out", str(out), "--check"]) == 1
