@@ -16,6 +16,8 @@ from rldlib.server.responder.bytes import Bytes
 from rldlib.server.responder.calls import Calls
 from rldlib.server.responder.exchange import Exchange, for_everything
 from rldlib.server.responder.load import LoadTold
+from rldlib.server.responder.openapi import openapi
+from rldlib.server.responder.people import People
 from rldlib.server.responder.refusals import HANDLERS
 
 if TYPE_CHECKING:
@@ -58,6 +60,8 @@ def create_responder_app(
             Route("/blobs/sha256/{sha256}", given.blob),
             Route("/metadata/targets/{path:path}", given.target),
             Route("/metadata/{name}", given.metadata),
+            Route("/openapi.json", openapi),
+            *People(responder, may).routes(),
             *(Index(wheels).routes(partial(for_everything, may)) if wheels is not None else ()),
             Route("/healthz", lambda _: Response("ok\n", media_type="text/plain")),
         ],

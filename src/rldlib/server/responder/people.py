@@ -1,0 +1,237 @@
+"""The page for people: what is offered, what it needs and does, how busy this host is, who holds what.
+
+It is made here, whole: no script, nothing from elsewhere, and a policy that
+says so to the browser.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from rldlib.server.access import ALL
+from rldlib.server.responder.exchange import scope_of
+from rldlib.server.responder.markup import Markup, element, joined, table
+from rldlib.server.responder.style import STYLE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from starlette.requests import Request
+
+    from rldlib.responding import Responder
+    from rldlib.server.access import Access
+    from rldlib.values.offering import Offerings
+    from rldlib.values.profile import Demand, OperationProfile, ResourceProfile
+    from rldlib.values.support import Load
+
+_POLICY: Final = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+_SHOWN_HOLDERS: Final = 200
+
+
+class People:
+    """The pages.
+
+    Args:
+        responder: Knows what they show.
+        access: Who may see them.
+    """
+
+    def __init__(self, responder: Responder, access: Access) -> None:
+        self._responder = responder
+        self._access = access
+
+    def routes(self) -> list[Route]:
+        """All of it."""
+        return [
+            Route("/", self.overview),
+            Route("/services/{service}", self.service),
+            Route("/style.css", lambda _: Response(STYLE, media_type="text/css", headers=_HEADERS)),
+        ]
+
+    def overview(self, request: Request) -> Response:
+        """``GET /``."""
+        scope = scope_of(request, self._access)
+        offered = self._responder.services()
+        services = [one for one in offered.services if one.service in scope]
+        rows = [
+            (_link(one.service), one.versions[0], one.summary, one.signed_until or "on the first request")
+            for one in services
+        ]
+        listed = (
+            table("Services", ("Service", "Newest", "What it does", "Signed until"), rows)
+            if rows
+            else element("p", "Nothing is offered.")
+        )
+        # Who else holds what is for who may know of every service.
+        holders = self._holders() if ALL in scope.services else None
+        return _page(
+            "Services of this responder",
+            _domain(offered),
+            element("section", element("h2", "Services"), listed),
+            _load(self._responder.load()),
+            holders,
+        )
+
+    def service(self, request: Request) -> Response:
+        """``GET /services/NAME``."""
+        scope = scope_of(request, self._access)
+        service: str = request.path_params["service"]
+        profile = self._responder.profile(service) if service in scope else None
+        if profile is None:
+            back = element("p", element("a", "All services", href="/"))
+            return _page("No such service", element("p", f"{service} is not offered here."), back, status=404)
+        return _page(
+            f"{profile.service} {profile.version}",
+            element("p", profile.summary) if profile.summary else None,
+            _operations(profile),
+            _demand(profile.demand),
+            _resources(profile),
+            element("p", element("a", "All services", href="/")),
+        )
+
+    def _holders(self) -> Markup:
+        rows = [
+            (
+                f"{row['domain'][:12]}...",
+                row["service"],
+                row["version"],
+                row["acknowledged_at"] or "",
+                row["released_at"] or "holds it",
+            )
+            for row in self._responder.holders()[-_SHOWN_HOLDERS:]
+        ]
+        told = (
+            table("Ledger", ("Domain", "Service", "Version", "Since", "Until"), rows)
+            if rows
+            else element("p", "Nobody holds anything of this responder.")
+        )
+        return element("section", element("h2", "Ledger"), told)
+
+
+def _page(title: str, *content: str | None, status: int = 200) -> Response:
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("title", title),
+        element("link", rel="stylesheet", href="/style.css"),
+    )
+    body = element(
+        "body",
+        element("a", "Skip to the content", href="#content", class_="skip"),
+        element("header", element("p", element("a", "Responder", href="/"))),
+        element("main", element("h1", title), *content, id="content"),
+        element(
+            "footer",
+            element("p", "Signed by this domain; ", element("a", "its interface", href="/openapi.json")),
+        ),
+    )
+    text = f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    return Response(text, status, media_type="text/html", headers=_HEADERS)
+
+
+def _link(service: str) -> Markup:
+    return element("a", service, href=f"/services/{service}")
+
+
+def _domain(offered: Offerings) -> Markup:
+    more = None if offered.complete else " More is offered than was looked into; it can be asked for by name."
+    return element("p", "Domain ", element("code", offered.domain), more)
+
+
+def _load(load: Load) -> Markup:
+    busy = "not told" if load.busy is None else f"{load.busy:.0%}"
+    facts = {
+        "Processors busy, of the last minute": busy,
+        "Calls performed now": f"{load.active} of {load.slots} at once",
+        "Calls that wait": f"{load.queued}, at most {load.queue_slots}",
+        "Score": "not scored" if load.score_rcu is None else f"{load.score_rcu:,} RCU a thread",
+    }
+    return element("section", element("h2", "Load"), _facts(facts))
+
+
+def _demand(demand: Demand) -> Markup:
+    facts = {
+        "Memory when ready": _bytes(demand.memory_start_bytes),
+        "Memory at its peak": _bytes(demand.memory_peak_bytes),
+        "Disk": _bytes(demand.disk_bytes),
+        "Download": _bytes(demand.download_bytes),
+        "Processor while idle": f"{demand.cpu_idle_rcu:,} RCU",
+        "Calls at once": str(demand.threads),
+        "Hardware": ", ".join((*demand.hardware, *demand.devices)) or "any",
+    }
+    return element("section", element("h2", "What it needs"), _facts(facts))
+
+
+def _resources(profile: ResourceProfile) -> Markup | None:
+    if not profile.resources:
+        return None
+    rows = [
+        (one.name, one.kind, "" if one.size is None else _bytes(one.size), one.use)
+        for one in profile.resources
+    ]
+    told = table("Resources", ("Name", "Kind", "Size", "Use"), rows)
+    return element("section", element("h2", "Resources"), told)
+
+
+def _operations(profile: ResourceProfile) -> Markup:
+    told: Sequence[Markup] = [_operation(name, one) for name, one in profile.operations.items()]
+    if not told:
+        told = [element("p", "Its profile declares none.")]
+    return element("section", element("h2", "Operations"), *told)
+
+
+def _operation(name: str, operation: OperationProfile) -> Markup:
+    properties = operation.arguments.get("properties")
+    needed = operation.arguments.get("required")
+    rows = [
+        (
+            argument,
+            _kind(schema),
+            "yes" if isinstance(needed, list) and argument in needed else "no",
+        )
+        for argument, schema in (properties.items() if isinstance(properties, dict) else ())
+    ]
+    arguments = (
+        table(f"Arguments of {name}", ("Argument", "Kind", "Needed"), rows)
+        if rows
+        else element("p", "It takes no arguments.")
+    )
+    said = [f"gives {operation.media_type or _kind(operation.result)}"]
+    said += ["may be repeated"] if operation.idempotent else []
+    return joined((element("h3", name), element("p", "It ", "; ".join(said), "."), arguments))
+
+
+def _kind(schema: Any) -> str:
+    """A schema in a word or two; whatever else it is, as it is written."""
+    if not isinstance(schema, dict) or not schema:
+        return "anything"
+    kind = schema.get("format") or schema.get("type")
+    if isinstance(kind, str):
+        inner = schema.get("items")
+        return f"list of {_kind(inner)}" if kind == "array" and inner else kind
+    return json.dumps(schema, ensure_ascii=False)[:200]
+
+
+def _facts(facts: Mapping[str, str]) -> Markup:
+    pairs = (element("div", element("dt", name), element("dd", value)) for name, value in facts.items())
+    return element("dl", *pairs)
+
+
+def _bytes(count: int) -> str:
+    size, unit = float(count), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:,.0f} {unit}" if unit == "B" or size >= 100 else f"{size:,.1f} {unit}"

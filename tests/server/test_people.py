@@ -1,0 +1,170 @@
+"""The page for people: what it shows, that nothing in it is believed, and how a browser shows it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+import requests
+from tests.e2e.serving import serve
+from tests.services import service_wheel
+
+from rldlib.server.responder.markup import Markup, element, joined, table
+
+HOSTILE = "<script>alert('1')</script> & \"x\""
+
+
+class Page(HTMLParser):
+    """Every element of a page, with its attributes, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_text_is_escaped_wherever_it_stands():
+    told = element("p", HOSTILE, element("b", HOSTILE), title=HOSTILE)
+    assert "<script" not in told
+    page = Page(told)
+    assert page.all("p") == [{"title": HOSTILE}]
+    assert page.text == HOSTILE * 2
+    assert Page(table(HOSTILE, (HOSTILE,), [(HOSTILE,)])).text == HOSTILE * 3
+    assert joined([None, "<", Markup("<br>")]) == "&lt;<br>"
+
+
+def test_attributes_without_a_value_and_those_that_are_none():
+    assert element("input", required=True, checked=False, value=None, aria_label="x") == (
+        '<input required aria-label="x">'
+    )
+
+
+@pytest.fixture
+def there(tmp_path):
+    offered = tmp_path / "offered"
+    offered.mkdir()
+    operations = {
+        "table": {
+            "arguments": {
+                "type": "object",
+                "properties": {
+                    "state": {"type": "string", "description": HOSTILE},
+                    "amounts": {"type": "array", "items": {"format": "decimal"}},
+                    "kind": {"enum": ["<i>", 1]},
+                },
+                "required": ["state"],
+            }
+        }
+    }
+    service_wheel(offered, summary=HOSTILE.replace('"', "'"), operations=operations)
+    service_wheel(offered, "tax", demand={"memory_peak_bytes": 150_000_000})
+    with serve("--wheels", offered, "--root", tmp_path / "there") as there:
+        yield there
+
+
+def _get(there, path):
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.get(there.url + path, timeout=30)
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_the_pages_show_services_needs_operations_load_and_ledger(there):
+    answer = _get(there, "/")
+    assert answer.status_code == 200
+    page = Page(answer.text)
+    for text in ("echo", "tax", "Load", "Ledger", "Nobody holds anything"):
+        assert text in page.text
+    assert "/services/tax" in [link.get("href") for link in page.all("a")]
+
+    service = Page(_get(there, "/services/echo").text)
+    for text in ("table", "state", "list of decimal", '["<i>", 1]', HOSTILE.replace('"', "'")):
+        assert text in service.text
+    assert "143 MiB" in Page(_get(there, "/services/tax").text).text
+    missing = _get(there, "/services/<b>none")
+    assert missing.status_code == 404
+    assert "<b>" not in missing.text
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_page_runs_nothing_and_takes_nothing_from_elsewhere(there):
+    for path in ("/", "/services/echo", "/services/none"):
+        answer = _get(there, path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        page = Page(answer.text)
+        assert not page.all("script")
+        assert not re.search(r"\son\w+=|style=|javascript:", answer.text)
+        for _, attributes in page.elements:
+            address = attributes.get("href") or attributes.get("action") or "/"
+            assert address.startswith(("/", "#"))
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_page_can_be_used_without_seeing_it(there):
+    for path in ("/", "/services/echo"):
+        page = Page(_get(there, path).text)
+        tags = [tag for tag, _ in page.elements]
+        assert page.all("html")[0]["lang"] == "en"
+        assert {"main", "header", "footer", "title"} <= set(tags)
+        assert tags.count("h1") == tags.count("main") == 1
+        levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
+        assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+        assert len(page.all("caption")) == len(page.all("table"))
+        labelled = {label.get("for") for label in page.all("label")}
+        for tag in ("input", "select", "textarea"):
+            shown = [one for one in page.all(tag) if one.get("type") != "hidden"]
+            assert {one["id"] for one in shown} <= labelled
+
+
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None
+)
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_chromium_shows_it_and_its_policy_stops_nothing_of_it(there, tmp_path):
+    shot = tmp_path / "page.png"
+    done = subprocess.run(
+        [
+            CHROMIUM,
+            *(
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--enable-logging=stderr",
+                "--window-size=390,844",
+            ),
+            f"--user-data-dir={tmp_path / 'browser'}",
+            f"--screenshot={shot}",
+            f"{there.url}/services/echo",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env={**os.environ, "no_proxy": "*"},
+    )
+    assert shot.stat().st_size > 5_000
+    assert "Content Security Policy" not in done.stderr
