@@ -11,7 +11,9 @@ from rldlib.errors import NoCommonProtocolError
 from rldlib.values.support import PROTOCOLS, Load, SupportAnswer, SupportRequest, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rldlib.values.support import Wish
 
 # An answer is given again for so long before the source is asked what it has now.
 _FRESH_S: Final = 2.0
@@ -25,6 +27,7 @@ class Question:
 
     service: str
     protocol: int
+    wish: Wish
     key: tuple[Any, ...]
 
     @classmethod
@@ -36,7 +39,7 @@ class Question:
         """
         kinds = None if asked.wish == "remote" else tuple(kind.digest for kind in asked.interpreters)
         key = (asked.service, asked.specifier, asked.prereleases, asked.wish, kinds)
-        return cls(asked.service, _common(asked.protocols), key)
+        return cls(asked.service, _common(asked.protocols), asked.wish, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,22 @@ class Known:
     answer: SupportAnswer
     carrier: str
     fresh_until: float
-    # The answer but for its load, by the version of the exchange.
-    heads: dict[int, bytes] = field(default_factory=dict)
+    # The answer but for its load, by the version of the exchange, and whether operations are told.
+    heads: dict[tuple[int, bool], bytes] = field(default_factory=dict)
 
-    def told(self, protocol: int, load: Load) -> bytes:
-        """The answer with the load of now. Load is written last, so the rest is written once."""
-        head = self.heads.get(protocol)
+    def told(self, protocol: int, load: Load, performed: Mapping[str, Any]) -> bytes:
+        """The answer with the load of now. Load is written last, so the rest is written once.
+
+        Args:
+            protocol: The version of the exchange.
+            load: How busy the responder is.
+            performed: What it would perform itself: its operations become known once, and stay.
+        """
+        key = protocol, bool(performed.get("operations"))
+        head = self.heads.get(key)
         if head is None:
-            whole = write(replace(self.answer, protocol=protocol))
-            head = self.heads[protocol] = whole.removesuffix(write(self.answer.load) + b"}")
+            whole = write(replace(self.answer, protocol=protocol, **performed))
+            head = self.heads[key] = whole.removesuffix(write(self.answer.load) + b"}")
         return head + write(load) + b"}"
 
 

@@ -93,7 +93,13 @@ class Responder:
     def told(self, question: Question) -> bytes | None:
         """The answer as it goes out, where it is known and still fresh: one lookup, and the load."""
         known = self._answers.fresh(question)
-        return None if known is None else known.told(question.protocol, self._load())
+        if known is None:
+            return None
+        performed = self._operations(known.answer)
+        if question.wish == "remote" and performed and not performed["operations"]:
+            # It must be acquired here first, which takes its time.
+            return None
+        return known.told(question.protocol, self._load(), performed)
 
     def support(self, asked: SupportRequest) -> SupportAnswer:
         """Answer a support request. For a kind of host that asked before it is one lookup.
@@ -119,10 +125,13 @@ class Responder:
 
     def _performed(self, answer: SupportAnswer, wish: Wish) -> dict[str, Any]:
         """What it would perform itself. Only who wishes for that has it acquired here."""
+        if self._performer is not None and wish == "remote":
+            self._performer.hold(answer.service, answer.version)
+        return self._operations(answer)
+
+    def _operations(self, answer: SupportAnswer) -> dict[str, Any]:
         if self._performer is None:
             return {}
-        if wish == "remote":
-            self._performer.hold(answer.service, answer.version)
         return {"remote": True, "operations": self._performer.operations(answer.service, answer.version)}
 
     def _answered(self, question: Question, asked: SupportRequest) -> Known:

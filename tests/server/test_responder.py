@@ -100,6 +100,11 @@ def test_after_a_restart_the_files_of_earlier_answers_are_still_given(tmp_path, 
         again = web.post(f"{there.url}/rld/v1/support", data=body, timeout=30)
         assert (first.status_code, again.status_code) == (200, 200)
         assert first.json()["locks"] == again.json()["locks"] != []
+        assert first.json()["remote"] == again.json()["remote"]
+        remote = [web.post(f"{there.url}/rld/v1/support", json=ANY, timeout=60).json() for _ in range(3)]
+        assert all("echo" in one["operations"] for one in remote)
+        later = web.post(f"{there.url}/rld/v1/support", data=body, timeout=30).json()
+        assert later["operations"] == remote[0]["operations"]
     with serve("--wheels", offered, "--root", root) as there:
         given = web.get(f"{there.url}/blobs/sha256/{sha256}", timeout=30)
         assert given.content == wheel.read_bytes()
