@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 _SEED = 7
 # Of all that differ; each is a root of its own, and is used.
 _LOOKED_AT = 60
+_BY_HAND = b"raise ImportError('damaged')\n"
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def _life_of_a_root(scene, disk):
     with scene.daemon(disk) as host:
         environment = Path(host.prepare("echo")["environment"])
     _flush(scene, disk, environment)
-    next(environment.glob("lib/*/*/rld_echo.py")).write_text("raise ImportError('damaged')\n")
+    next(environment.glob("lib/*/*/rld_echo.py")).write_bytes(_BY_HAND)
     with scene.daemon(disk) as host:
         host.acquire("echo")
     _flush(scene, disk, environment)
@@ -47,7 +48,9 @@ def _flush(scene, disk, environment):
 def test_a_power_cut_at_any_instant_leaves_nothing_that_is_taken_for_whole(disk, tmp_path, monkeypatch):
     scene = Scene(tmp_path)
     flushed = _life_of_a_root(scene, disk)
-    different = list({repr(sorted(layout.items())): layout for layout in disk.layouts}.values())
+    different = list(
+        {repr(sorted(layout.items())): layout for layout in disk.layouts if not _is_damaged(layout)}.values()
+    )
     assert len(different) > 50
     # The boot that built them is over.
     monkeypatch.setattr("rldlib.adapters.environments.flushing.boot", lambda: "another boot")
@@ -62,6 +65,11 @@ def test_a_power_cut_at_any_instant_leaves_nothing_that_is_taken_for_whole(disk,
         after.expect_next_prepare()
         after.expect_nothing_left()
     after.expect_next_acquire()
+
+
+def _is_damaged(layout):
+    """Whether the damage made by the test lies in an environment: it is told by a failing start, no sooner."""
+    return any(name.startswith("environments/") and data == _BY_HAND for name, data in layout.items())
 
 
 def _is_found(scene):
