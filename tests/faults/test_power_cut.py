@@ -68,7 +68,7 @@ def test_a_power_cut_at_any_instant_leaves_nothing_that_is_taken_for_whole(disk,
 
 
 def _is_damaged(layout):
-    """Whether the damage made by the test lies in an environment: it is told by a failing start, no sooner."""
+    """Whether the damage made by the test lies in an environment: a failing start tells it, no sooner."""
     return any(name.startswith("environments/") and data == _BY_HAND for name, data in layout.items())
 
 
