@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from rldlib.server.connection import Connection
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 _BACKLOG = 128
+# Beyond it connections are answered with 503; half of the descriptors that a process commonly has.
+_MAX_CONNECTIONS = 512
 # What is under way when it is told to end gets this long.
 _GRACE_S = 5
 
@@ -84,6 +88,9 @@ def serve(
             log_level="warning",
             access_log=False,
             timeout_graceful_shutdown=_GRACE_S,
+            http=Connection,
+            ws="none",
+            limit_concurrency=_MAX_CONNECTIONS,
             server_header=False,
             **(tls.settings() if tls is not None else {}),
         )

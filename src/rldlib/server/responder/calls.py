@@ -91,7 +91,7 @@ class Calls:
         gone: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(self._performer.longest_s):
-                body = await body_of(request, language.max_bytes)
+                body = await body_of(request, language.max_bytes, self._performer.longest_s)
             gone = asyncio.create_task(_watch(request, admitted))
             call = await self._in_thread(lambda: self._found(request, language, body, deadline_s))
             if is_stream(call.operation) and isinstance(call.language, Wire):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from rldlib.answers import Question
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 _MAX_RECEIPT_BYTES: Final = 1024 * 1024
 _REMEMBERED: Final = 1_024
+# A message is short: who takes longer for it holds a connection, and no more.
+_BODY_S: Final = 20.0
 
 
 class Exchange:
@@ -113,15 +117,32 @@ def for_everything(access: Access, page: Callable[[Request], Response]) -> Calla
     return guarded
 
 
-async def body_of(request: Request, max_bytes: int) -> bytes:
+async def body_of(request: Request, max_bytes: int, within_s: float = _BODY_S) -> bytes:
     """The body, read no further than it may be long.
+
+    Args:
+        request: Whose body it is.
+        max_bytes: How long it may be.
+        within_s: How long its coming may take.
 
     Raises:
         TooLargeError: It is longer.
+        HTTPException: It did not come in time.
     """
+    told = request.headers.get("content-length", "")
+    if told.isdecimal() and int(told[:20]) > max_bytes:
+        raise _too_large(max_bytes)
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > max_bytes:
-            raise TooLargeError(f"a body of more than {max_bytes:,} bytes is not read")
+    try:
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise _too_large(max_bytes)
+    except TimeoutError as exc:
+        raise HTTPException(408, "the request did not arrive in time", {"Connection": "close"}) from exc
     return bytes(body)
+
+
+def _too_large(max_bytes: int) -> TooLargeError:
+    return TooLargeError(f"a body of more than {max_bytes:,} bytes is not read")

@@ -95,7 +95,8 @@ def _forbidden(_: Request, exc: Exception) -> Response:
 
 
 def _too_large(_: Request, exc: Exception) -> Response:
-    return refusal(413, "TooLarge", str(exc))
+    # What is left of the body is not read: the connection ends with the answer.
+    return refusal(413, "TooLarge", str(exc), {"Connection": "close"})
 
 
 def _out_of_order(_: Request, exc: Exception) -> Response:
