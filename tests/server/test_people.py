@@ -14,6 +14,7 @@ import requests
 from tests.e2e.serving import serve
 from tests.services import service_wheel
 
+from rldlib.server.responder.forms import arguments, form
 from rldlib.server.responder.markup import Markup, element, joined, table
 
 HOSTILE = "<script>alert('1')</script> & \"x\""
@@ -134,6 +135,93 @@ def test_a_page_can_be_used_without_seeing_it(there):
         for tag in ("input", "select", "textarea"):
             shown = [one for one in page.all(tag) if one.get("type") != "hidden"]
             assert {one["id"] for one in shown} <= labelled
+
+
+FORM = {
+    "type": "object",
+    "properties": {
+        "text": {"type": "string"},
+        "times": {"type": "integer"},
+        "loud": {"type": "boolean"},
+        "names": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["text", "times"],
+}
+
+
+def test_what_is_filled_in_is_read_by_the_schema():
+    issues = []
+    filled = {"text": '"<quoted>"', "times": "2", "loud": "true", "names": ""}
+    assert arguments(FORM, filled, issues) == {"text": '"<quoted>"', "times": 2, "loud": True}
+    assert issues == []
+    assert arguments(FORM, {"text": "", "times": "two", "other": "1"}, issues) == {"text": "", "loud": False}
+    assert [issue.partition(":")[0] for issue in issues] == ["times", "other"]
+
+
+@pytest.mark.parametrize("schema", [{}, {"properties": []}, {"properties": {"a": True}, "required": 1}])
+def test_a_schema_that_says_nothing_still_makes_a_form(schema):
+    assert Page(form("echo", "say", schema, {})).all("button")
+
+
+def test_what_was_filled_in_is_shown_again_escaped():
+    page = Page(form("echo", "say", FORM, {"text": HOSTILE, "names": HOSTILE, "loud": "true"}))
+    assert page.all("input")[0]["value"] == HOSTILE
+    assert HOSTILE in page.text
+    assert "checked" in page.all("input")[1]
+    assert page.all("form") == [{"method": "post", "action": "/services/echo/say"}]
+
+
+def _taking(**arguments):
+    """As a worker tells it of an operation."""
+    return {
+        "type": "object",
+        "properties": arguments,
+        "required": list(arguments),
+        "additionalProperties": False,
+    }
+
+
+@pytest.fixture
+def performing(tmp_path):
+    offered = tmp_path / "performed"
+    offered.mkdir()
+    decimal = {"type": "string", "format": "decimal"}
+    operations = {
+        "double": {"arguments": _taking(amount=decimal), "result": decimal},
+        "fail": {"arguments": _taking(text={"type": "string"}), "result": {"type": "null"}},
+        "count": {"arguments": _taking(to={"type": "integer"})},
+    }
+    service_wheel(offered, operations=operations)
+    with serve("--wheels", offered, "--root", tmp_path / "performer") as there:
+        yield there
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+def test_a_form_performs_a_call_and_shows_its_result(performing):
+    with requests.Session() as session:
+        session.trust_env = False
+
+        def send(operation, origin=performing.url, **fields):
+            headers = {"Origin": origin} if origin else {}
+            url = f"{performing.url}/services/echo/{operation}"
+            return session.post(url, data=fields, headers=headers, timeout=120)
+
+        done = send("double", amount="19.99")
+        assert done.status_code == 200, done.text
+        assert "39.98" in Page(done.text).text
+        assert "2" in Page(send("count", to="3").text).text
+        refused = send("double", amount=HOSTILE)
+        assert refused.status_code == 422
+        assert "<script" not in refused.text
+        assert {"role": "alert"} in Page(refused.text).all("div")
+        raised = send("fail", text=HOSTILE)
+        assert raised.status_code == 500
+        assert "<script" not in raised.text
+        for foreign in ("https://elsewhere.example", "null", None, performing.url + "0"):
+            assert send("double", foreign, amount="1").status_code == 403
+        assert send("none").status_code == 404
+        assert send("double", amount="x" * 2_000_000).status_code == 413
 
 
 CHROMIUM = next(

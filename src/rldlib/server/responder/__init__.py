@@ -61,7 +61,7 @@ def create_responder_app(
             Route("/metadata/targets/{path:path}", given.target),
             Route("/metadata/{name}", given.metadata),
             Route("/openapi.json", openapi),
-            *People(responder, may).routes(),
+            *People(responder, may, performer).routes(),
             *(Index(wheels).routes(partial(for_everything, may)) if wheels is not None else ()),
             Route("/healthz", lambda _: Response("ok\n", media_type="text/plain")),
         ],

@@ -6,24 +6,31 @@ says so to the browser.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
 from rldlib.server.access import ALL
-from rldlib.server.responder.exchange import scope_of
+from rldlib.server.responder.exchange import body_of, check_scope, scope_of
+from rldlib.server.responder.form_calls import FormCall, fields_of
+from rldlib.server.responder.forms import form, kind_of, needed, properties
 from rldlib.server.responder.markup import Markup, element, joined, table
+from rldlib.server.responder.refusals import ForbiddenError
 from rldlib.server.responder.style import STYLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from starlette.requests import Request
 
+    from rldlib.performing import Performer
     from rldlib.responding import Responder
     from rldlib.server.access import Access
+    from rldlib.server.responder.form_calls import Outcome
     from rldlib.values.offering import Offerings
     from rldlib.values.profile import Demand, OperationProfile, ResourceProfile
     from rldlib.values.support import Load
@@ -31,11 +38,13 @@ if TYPE_CHECKING:
 _POLICY: Final = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _HEADERS: Final = {
     "Content-Security-Policy": _POLICY,
-    "Referrer-Policy": "no-referrer",
+    # Without any, a browser would not say where a form of these pages comes from.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
 _SHOWN_HOLDERS: Final = 200
+_MAX_FORM_BYTES: Final = 1024 * 1024
 
 
 class People:
@@ -44,17 +53,24 @@ class People:
     Args:
         responder: Knows what they show.
         access: Who may see them.
+        performer: Performs what is called by a form; without it there are no forms.
     """
 
-    def __init__(self, responder: Responder, access: Access) -> None:
+    def __init__(self, responder: Responder, access: Access, performer: Performer | None = None) -> None:
         self._responder = responder
         self._access = access
+        self._performer = performer
 
     def routes(self) -> list[Route]:
         """All of it."""
         return [
             Route("/", self.overview),
             Route("/services/{service}", self.service),
+            *(
+                [Route("/services/{service}/{operation}", self.call, methods=["POST"])]
+                if self._performer is not None
+                else ()
+            ),
             Route("/style.css", lambda _: Response(STYLE, media_type="text/css", headers=_HEADERS)),
         ]
 
@@ -88,15 +104,50 @@ class People:
         service: str = request.path_params["service"]
         profile = self._responder.profile(service) if service in scope else None
         if profile is None:
-            back = element("p", element("a", "All services", href="/"))
-            return _page("No such service", element("p", f"{service} is not offered here."), back, status=404)
+            return _missing(service)
+        return self._shown(profile, {})
+
+    async def call(self, request: Request) -> Response:
+        """``POST /services/NAME/OPERATION``: perform what a form says, and show what came of it."""
+        scope = scope_of(request, self._access)
+        service, name = request.path_params["service"], request.path_params["operation"]
+        check_scope(scope, service)
+        _check_origin(request)
+        filled = fields_of(await body_of(request, _MAX_FORM_BYTES))
+        profile = await run_in_threadpool(self._responder.profile, service)
+        if profile is None or name not in profile.operations or self._performer is None:
+            return _missing(f"{service}.{name}")
+        with self._performer.admit(service) as turn:
+            called = FormCall(self._responder, self._performer, turn, request)
+            outcome = await run_in_threadpool(called.outcome, profile, name, filled)
+        return self._shown(profile, {name: filled}, {name: outcome}, outcome.status)
+
+    def _shown(
+        self,
+        profile: ResourceProfile,
+        filled: Mapping[str, Mapping[str, str]],
+        outcomes: Mapping[str, Outcome] = MappingProxyType({}),
+        status: int = 200,
+    ) -> Response:
+        told: list[Markup] = []
+        for name, operation in profile.operations.items():
+            told.append(_operation(name, operation))
+            if self._performer is not None:
+                told.append(form(profile.service, name, operation.arguments, filled.get(name, {})))
+            if name in outcomes:
+                told.append(outcomes[name].shown)
         return _page(
             f"{profile.service} {profile.version}",
             element("p", profile.summary) if profile.summary else None,
-            _operations(profile),
+            element(
+                "section",
+                element("h2", "Operations"),
+                *(told or [element("p", "Its profile declares none.")]),
+            ),
             _demand(profile.demand),
             _resources(profile),
             element("p", element("a", "All services", href="/")),
+            status=status,
         )
 
     def _holders(self) -> Markup:
@@ -116,6 +167,24 @@ class People:
             else element("p", "Nobody holds anything of this responder.")
         )
         return element("section", element("h2", "Ledger"), told)
+
+
+def _missing(what: str) -> Response:
+    back = element("p", element("a", "All services", href="/"))
+    return _page("No such service", element("p", f"{what} is not offered here."), back, status=404)
+
+
+def _check_origin(request: Request) -> None:
+    """Refuse what a page of another site has a browser send: a form needs nobody's leave to be sent anywhere.
+
+    Raises:
+        ForbiddenError: It is no form of this page.
+    """
+    origin = request.headers.get("origin", "")
+    if urlsplit(origin).netloc != request.headers.get("host") or not origin.startswith(
+        ("http://", "https://")
+    ):
+        raise ForbiddenError("this form was not sent from a page of this responder", known=True)
 
 
 def _page(title: str, *content: str | None, status: int = 200) -> Response:
@@ -184,43 +253,19 @@ def _resources(profile: ResourceProfile) -> Markup | None:
     return element("section", element("h2", "Resources"), told)
 
 
-def _operations(profile: ResourceProfile) -> Markup:
-    told: Sequence[Markup] = [_operation(name, one) for name, one in profile.operations.items()]
-    if not told:
-        told = [element("p", "Its profile declares none.")]
-    return element("section", element("h2", "Operations"), *told)
-
-
 def _operation(name: str, operation: OperationProfile) -> Markup:
-    properties = operation.arguments.get("properties")
-    needed = operation.arguments.get("required")
     rows = [
-        (
-            argument,
-            _kind(schema),
-            "yes" if isinstance(needed, list) and argument in needed else "no",
-        )
-        for argument, schema in (properties.items() if isinstance(properties, dict) else ())
+        (argument, kind_of(schema), "yes" if argument in needed(operation.arguments) else "no")
+        for argument, schema in properties(operation.arguments).items()
     ]
     arguments = (
         table(f"Arguments of {name}", ("Argument", "Kind", "Needed"), rows)
         if rows
         else element("p", "It takes no arguments.")
     )
-    said = [f"gives {operation.media_type or _kind(operation.result)}"]
+    said = [f"gives {operation.media_type or kind_of(operation.result)}"]
     said += ["may be repeated"] if operation.idempotent else []
     return joined((element("h3", name), element("p", "It ", "; ".join(said), "."), arguments))
-
-
-def _kind(schema: Any) -> str:
-    """A schema in a word or two; whatever else it is, as it is written."""
-    if not isinstance(schema, dict) or not schema:
-        return "anything"
-    kind = schema.get("format") or schema.get("type")
-    if isinstance(kind, str):
-        inner = schema.get("items")
-        return f"list of {_kind(inner)}" if kind == "array" and inner else kind
-    return json.dumps(schema, ensure_ascii=False)[:200]
 
 
 def _facts(facts: Mapping[str, str]) -> Markup:
