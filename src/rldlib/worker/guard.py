@@ -1,7 +1,9 @@
 """The guard: one small process between the spawner and one worker.
 
-It is forked from the spawner, starts the worker, adopts whatever the worker
-leaves behind, and writes the worker's output to its log. All that the worker
+It is forked from the spawner, and forks a process that will be the worker, both
+before it is known whose (`Blank`). With the order it makes that process the
+worker; it adopts whatever the worker leaves behind, and writes the worker's
+output to its log. All that the worker
 starts stays below its guard, so nobody has to find out afterwards whose
 descendant an orphan was. When the worker ends, however it ends, the rest of
 its tree is killed, and only then the end is told. When the spawner ends, so
@@ -17,7 +19,8 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from rldlib.worker.containment import Wakeup, adopt_orphans, call_process, end_descendants, reap
-from rldlib.worker.launching import LaunchError, close_all_but, launch
+from rldlib.worker.handing import close_all_but, take
+from rldlib.worker.launching import Blank, LaunchError
 from rldlib.worker.output import CappedLog
 
 if TYPE_CHECKING:
@@ -37,27 +40,19 @@ class Guard:
     """See the module. `run` is all that happens in its process.
 
     Args:
-        order: What the host asks for.
-        identity: What this process is, where the worker is to be forked from it.
+        identity: What this process is: what a worker is that executes nothing.
         line: To the spawner; a descriptor of sequenced packets.
-        channel: The worker's.
-        promise: Held open while anything of the worker is there.
     """
 
-    def __init__(
-        self, order: dict[str, Any], identity: Identity | None, *, line: int, channel: int, promise: int
-    ) -> None:
-        self._line = line
-        self._channel = channel
-        self._promise = promise
-        self._log = CappedLog(order["log"], order["log_bytes"])
-        self._order = order
+    def __init__(self, identity: Identity, line: int) -> None:
         self._identity = identity
+        self._line = line
+        self._log: CappedLog | None = None
         self._worker = 0
         self._output = -1
 
     def run(self) -> None:
-        """Start the worker, see it through, and tell how it ended; never returns.
+        """Get a worker's order, see that through, and tell how it ended; never returns.
 
         Raises:
             Forked: In the worker's process, where nothing is executed.
@@ -66,12 +61,11 @@ class Guard:
         try:
             signal.set_wakeup_fd(-1)
             wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM)
-            kept = {0, 1, 2, self._line, self._channel, self._promise}
-            close_all_but(kept | set(wakeup.descriptors()))
+            close_all_but({0, 1, 2, self._line, *wakeup.descriptors()})
             call_process(NAME)
             adopt_orphans()
-            self._start()
-            code = self._watch(wakeup)
+            if self._start(Blank(self._identity), wakeup):
+                code = self._watch(wakeup)
         except LaunchError as exc:
             self._tell(is_="failed", reason=str(exc))
             os._exit(0)
@@ -82,19 +76,41 @@ class Guard:
                 if pid == self._worker:
                     code = os.waitstatus_to_exitcode(status)
             self._drain()
-            self._log.close()
+            self._close_log()
             if code is not None:
                 self._tell(is_="ended", code=code)
         finally:
             os._exit(0)
 
-    def _start(self) -> None:
-        self._output, output = os.pipe2(os.O_CLOEXEC)
-        self._worker = launch(self._order, self._identity, self._channel, output)
-        os.close(output)
-        os.close(self._channel)
-        os.set_blocking(self._output, False)
+    def _start(self, blank: Blank, wakeup: Wakeup) -> bool:
+        """Wait for an order and start its worker; False at the end of the spawner."""
+        while not self._is_told(wakeup):
+            if signal.SIGTERM in wakeup.take():
+                return False
+        data, fds = take(self._line)
+        if not data:
+            return False
+        # The promise is held open while anything of the worker is there.
+        channel, _promise = fds
+        if not blank.become(data, channel):
+            # It was killed while it waited: make one, and use it at once.
+            os.close(blank.output)
+            blank = Blank(self._identity)
+            if not blank.become(data, channel):
+                raise LaunchError("it was killed before it had its order")
+        os.close(channel)
+        self._worker, self._output = blank.pid, blank.output
         self._tell(is_="spawned", pid=self._worker)
+        order = json.loads(data[1:])
+        self._log = CappedLog(order["log"], order["log_bytes"])
+        return True
+
+    def _is_told(self, wakeup: Wakeup) -> bool:
+        """Wait until there is something; whether the spawner said it."""
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        poll.register(wakeup, select.POLLIN)
+        return self._line in dict(poll.poll())
 
     def _watch(self, wakeup: Wakeup) -> int | None:
         """Serve until the worker ended (its code) or must be killed with all below it (None)."""
@@ -124,7 +140,7 @@ class Guard:
             data = os.read(self._output, _OUTPUT_BYTES)
         except BlockingIOError:
             return True
-        self._log.write(data)
+        self._write(data)
         return bool(data)
 
     def _drain(self) -> None:
@@ -136,11 +152,19 @@ class Guard:
                 return
             if not data:
                 return
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        if self._log is not None:
             self._log.write(data)
+
+    def _close_log(self) -> None:
+        if self._log is not None:
+            self._log.close()
 
     def _tell(self, **message: Any) -> None:
         message["is"] = message.pop("is_")
         try:
             os.write(self._line, json.dumps(message).encode())
         except OSError:
-            self._log.close()  # the spawner is gone; this process is about to be
+            self._close_log()  # the spawner is gone; this process is about to be

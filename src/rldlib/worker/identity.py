@@ -15,6 +15,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import TextIOWrapper
     from typing import Any
 
@@ -35,7 +36,13 @@ class Identity:
         self._inside = sys.prefix + os.sep
         self._path = [entry for entry in sys.path if not entry.startswith(self._inside)]
         self._executable = sys.executable
+        # What a process does while it waits for its order; None before it is imported.
+        self.rehearse: Callable[[], None] | None = None
+        self._main: Any = None
+        self._code: Any = None
+        self._file = os.path.realpath(sys.executable)
         self._home = _home(sys.prefix)
+        self._is_alike = not sys.flags.no_site and sys.prefix != sys.base_prefix and self._home is not None
         self._variables = _at_start(_initial_environment())
         # The interpreter sets a locale where none, or an unusable one, is named.
         self._coerced = {
@@ -48,7 +55,7 @@ class Identity:
         Only a process that was itself started with ``-I`` alone, in a virtualenv, is alike: without its
         `site`, say, it would hand that on to every interpreter that a service starts.
         """
-        if sys.flags.no_site or sys.prefix == sys.base_prefix or self._home is None:
+        if not self._is_alike:
             return False
         if len(argv) != 4 or argv[1:] != ["-I", _MAIN, _CHANNEL]:
             return False
@@ -64,12 +71,39 @@ class Identity:
         return (
             same_file
             and name == os.path.basename(self._executable)
-            and os.path.realpath(python) == os.path.realpath(self._executable)
+            and os.path.realpath(python) == self._file
             and _home(os.path.dirname(folder)) == self._home
         )
 
+    def prepare(self) -> None:
+        """Do ahead what `become` can do without knowing what for; a program may still be executed instead."""
+        if not self._is_alike or self.rehearse is None:
+            return
+        import site
+
+        # Both for the pages of memory that they write to; what `site` has set here is set again.
+        self.rehearse()
+        site.main()
+        self._undo()
+
+    def _undo(self) -> None:
+        """Be what an interpreter is before it runs `site`."""
+        sys.path[:] = self._path
+        for entry in [entry for entry in sys.path_importer_cache if entry.startswith(self._inside)]:
+            del sys.path_importer_cache[entry]
+        for name in ("stdout", "stderr"):
+            opened = _opened_anew(getattr(sys, name), f"<{name}>")
+            sys.__dict__[name] = sys.__dict__[f"__{name}__"] = opened
+        _own_thread()
+        self._main = _fresh_main(_MAIN)
+        self._code = self._main.__loader__.get_code("__main__")
+        for name in _REMEMBERING:
+            sys.modules.pop(name, None)
+
     def become(self, argv: list[str], env: dict[str, str]) -> None:
         """Do what executing this would have done, from here to the end of the program."""
+        if self._main is None:
+            self._undo()
         os.environ.clear()
         os.environ.update(env | self._coerced)
         # As an interpreter has them when it has started; all others are at their defaults.
@@ -83,20 +117,10 @@ class Identity:
         sys.executable = argv[0]
         new = sys.version_info >= _PREFIX_BEFORE_SITE
         sys.prefix = sys.exec_prefix = os.path.dirname(os.path.dirname(argv[0])) if new else sys.base_prefix
-        sys.path[:] = self._path
-        for entry in [entry for entry in sys.path_importer_cache if entry.startswith(self._inside)]:
-            del sys.path_importer_cache[entry]
-        for name in ("stdout", "stderr"):
-            opened = _opened_anew(getattr(sys, name), f"<{name}>")
-            sys.__dict__[name] = sys.__dict__[f"__{name}__"] = opened
-        _own_thread()
-        main = _fresh_main(argv[2])
-        for name in _REMEMBERING:
-            sys.modules.pop(name, None)
         # Imported is run: it finds pyvenv.cfg, sets the prefix, and adds site-packages and its .pth files.
         import site  # noqa: F401 - see above
 
-        main.__loader__.exec_module(main)
+        exec(self._code, self._main.__dict__)  # noqa: S102 - our own main.py
 
 
 def _home(prefix: str) -> str | None:

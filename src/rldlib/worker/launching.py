@@ -1,22 +1,33 @@
-"""Fork, and exec where that is needed, by hand: what a new worker inherits is exactly what is named here."""
+"""Fork, and exec where that is needed, by hand: what a new worker inherits is exactly what is named here.
+
+A worker's process is there before it is known whose it will be. What does not
+hang on the order is done by then.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 from typing import TYPE_CHECKING
 
 from rldlib.worker.containment import call_process, die_with_parent
+from rldlib.worker.handing import close_all_but, hand, pair, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import NoReturn
 
     from rldlib.worker.identity import Identity
 
 # What the worker finds: its channel, beside the standard three.
 CHANNEL_FD = 3
+# As a process is listed that is nobody's worker yet.
+NAME = "rldlib-blank"
+# How an order is to be obeyed, in front of it: fork alone, or execute the program.
+FORK = b"F"
+EXECUTE = b"E"
 # Sources are lifted above every target first, so that no dup2 overwrites one.
 _ABOVE = 16
 
@@ -53,86 +64,125 @@ def perform(task: Callable[[], object]) -> None:
             left = forked.task
 
 
-def launch(order: dict[str, Any], identity: Identity | None, channel: int, output: int) -> int:
-    """Start a worker in a session of its own, and return its process id.
+class Blank:
+    """A process in the place of a worker that is nobody's yet; it is told once whose it is.
 
-    It has ``/dev/null`` as input, `output` as output and error, `channel` as
-    descriptor 3, and nothing else. It is killed when this process ends.
+    It is in a session of its own, has ``/dev/null`` as input and a pipe as output
+    and error, and nothing else. It is killed when the process that made it ends.
 
-    Args:
-        order: ``argv``, ``env``, ``cwd``, and the ``name`` of a process that executes nothing.
-        identity: What this process is, where it fits the order: then nothing is executed.
-        channel: The worker's channel.
-        output: Where its output goes.
-
-    Raises:
-        LaunchError: It could not be started; no process is left.
-        Forked: In the child, where nothing is executed.
+    Attributes:
+        pid: Its process id.
+        output: The end to read of what it writes; reading does not wait.
     """
-    told, tells = os.pipe2(os.O_CLOEXEC)
-    parent = os.getpid()
-    pid = os.fork()
-    if pid == 0:
-        _become(order, identity, (channel, output, tells), parent)
-    os.close(tells)
-    try:
-        # Empty once the child has closed the other end, which exec does too; else why it could not.
-        reason = os.read(told, 4096)
-    finally:
-        os.close(told)
-    if reason:
-        os.waitpid(pid, 0)
-        raise LaunchError(reason.decode(errors="replace"))
-    return pid
+
+    def __init__(self, identity: Identity) -> None:
+        """Fork it.
+
+        Args:
+            identity: What this process is: what a worker may become that executes nothing.
+
+        Raises:
+            Forked: In the child.
+        """
+        self.output, output = os.pipe2(os.O_CLOEXEC)
+        self._line, theirs = pair()
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _wait_as_nobody(identity, theirs, output, parent)
+        os.close(theirs)
+        os.close(output)
+        os.set_blocking(self.output, False)
+
+    def become(self, order: bytes, channel: int) -> bool:
+        """Have it be the worker of this order; False where it has ended without knowing of one.
+
+        Args:
+            order: `FORK` or `EXECUTE`, and the order as JSON: ``argv``, ``env``, ``cwd``, and ``name``.
+            channel: The worker's, which it finds as descriptor 3.
+
+        Raises:
+            LaunchError: It could not be; no process is left.
+        """
+        handed = True
+        try:
+            try:
+                hand(self._line, order, channel)
+            except BrokenPipeError:
+                handed = False
+            # Empty once the child has closed the other end, which exec does too; else why it could not.
+            reason = os.read(self._line, 4096)
+        except ConnectionResetError:  # it was lost with the order unread
+            return False
+        finally:
+            os.close(self._line)
+        if reason:
+            raise LaunchError(reason.decode(errors="replace"))
+        return handed
 
 
-def _become(
-    order: dict[str, Any], identity: Identity | None, fds: tuple[int, int, int], parent: int
-) -> NoReturn:
-    """In the child: turn into the worker, or tell why not and end."""
-    argv, env = order["argv"], order["env"]
-    tells = fds[2]
+def _wait_as_nobody(identity: Identity, line: int, output: int, parent: int) -> NoReturn:
+    """In the child: take the place of a worker."""
     try:
-        tells = _settle(order["cwd"], fds, parent)
-        if identity is None:
+        line = _settle(line, output, parent)
+        call_process(NAME)
+        identity.prepare()
+    except BaseException as exc:  # noqa: BLE001 - this process must never return into its parent's code
+        _give_up(line, f"a process for it could not be prepared: {exc!r}")
+    raise Forked(lambda: _become(identity, line))
+
+
+def _become(identity: Identity, line: int) -> NoReturn:
+    """Wait for an order, and turn into its worker; or tell why not and end."""
+    argv = [NAME]
+    try:
+        data, fds = take(line)
+        if not data:
+            os._exit(0)
+        order = json.loads(data[1:])
+        argv, env = order["argv"], order["env"]
+        _take_channel(*fds)
+        os.chdir(order["cwd"])
+        if data.startswith(EXECUTE):
             os.execve(argv[0], argv, env)
         call_process(order["name"])
-        os.close(tells)
-    except BaseException as exc:  # noqa: BLE001 - this process must never return into its parent's code
-        os.write(tells, f"{argv[0]}: {exc}".encode()[:4096])
-        os._exit(127)
+        os.close(line)
+    except BaseException as exc:  # noqa: BLE001 - as above
+        _give_up(line, f"{argv[0]}: {exc}")
     # Outside, where what the program raises is its own affair.
     raise Forked(lambda: identity.become(argv, env))
 
 
-def _settle(cwd: str, fds: tuple[int, int, int], parent: int) -> int:
-    """Take the place of a worker; where to tell if more fails."""
+def _give_up(line: int, reason: str) -> NoReturn:
+    try:
+        os.write(line, reason.encode(errors="replace")[:4096])
+    finally:
+        os._exit(127)
+
+
+def _settle(line: int, output: int, parent: int) -> int:
+    """Take the place of a worker; the line, where it is out of the way."""
     os.setsid()
     die_with_parent()
     # The parent may have ended before the line above: then nobody will kill us.
     if os.getppid() != parent:
         os._exit(1)
     _forget_signals()
-    channel, output, tells = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for fd in fds)
+    line, output = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE) for fd in (line, output))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    close_all_but({0, 1, 2, line})
+    return line
+
+
+def _take_channel(channel: int) -> None:
+    if channel == CHANNEL_FD:
+        os.set_inheritable(channel, True)  # noqa: FBT003 - the language's
+        return
     os.dup2(channel, CHANNEL_FD)
-    close_all_but({0, 1, 2, CHANNEL_FD, tells})
-    os.chdir(cwd)
-    return tells
-
-
-def close_all_but(kept: set[int]) -> None:
-    """Close every descriptor of this process that is not named."""
-    # A range up to the limit would be a billion calls where the limit is none.
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in kept:
-            try:
-                os.close(int(name))
-            except OSError:
-                continue  # the one the listing itself was read through
+    os.close(channel)
 
 
 def _forget_signals() -> None:

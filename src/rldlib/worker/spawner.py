@@ -31,19 +31,10 @@ import os
 import select
 import signal
 import sys
-from _socket import (
-    AF_UNIX,
-    CMSG_SPACE,
-    MSG_NOSIGNAL,
-    SOCK_SEQPACKET,
-    socket,
-    socketpair,
-)
-from array import array
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import NoReturn
 
 if __name__ == "__main__":
@@ -56,25 +47,26 @@ if __name__ == "__main__":
 
 from rldlib.worker.containment import Wakeup, adopt_orphans, call_process, end_descendants, reap
 from rldlib.worker.guard import KILL, TERM, Guard
+from rldlib.worker.handing import MAX_MESSAGE_BYTES, hand, pair
+from rldlib.worker.host_line import HostLine
 from rldlib.worker.identity import Identity
-from rldlib.worker.launching import Forked, perform
+from rldlib.worker.launching import EXECUTE, FORK, Forked, perform
 
-# One message; an order carries a command line and an environment.
-MAX_MESSAGE_BYTES = 256 * 1024
 # As processes are listed.
 NAME = "rldlib-spawner"
-# The two descriptors of an order.
-_ANCILLARY_BYTES = CMSG_SPACE(2 * array("i").itemsize)
+# From an order until the next guard is made: about what a worker takes that has little to import.
+_CALM_S = 0.01
 _KILLED = -int(signal.SIGKILL)
 
 
 class _Held:
-    """What the spawner keeps of one worker."""
+    """What the spawner keeps of one guard, and of its worker."""
 
-    def __init__(self, number: int, line: int, promise: int) -> None:
-        self.number = number
+    def __init__(self, line: int) -> None:
         self.line = line
-        self.promise = promise
+        # Nobody's until it is told an order.
+        self.number: int | None = None
+        self.promise = -1
         self.pid: int | None = None
         # How it ended, as its guard told; a guard that was killed tells nothing.
         self.end: dict[str, Any] = {"is": "ended", "code": _KILLED}
@@ -83,20 +75,21 @@ class _Held:
 class Spawner:
     """See the module."""
 
-    def __init__(self, control: socket, host: int, pluggy: str) -> None:
+    def __init__(self, control: int, host: int, pluggy: str) -> None:
         self._identity = Identity()
         self._pluggy = pluggy
         self._warm = False
-        self._control = control
-        control.settimeout(0)
         self._wakeup = Wakeup(signal.SIGCHLD, signal.SIGTERM)
         self._host = os.pidfd_open(host)
         # Looked at after the pidfd is there: a process id could have been given to another.
         self._orphan = os.getppid() != host
         self._workers: dict[int, _Held] = {}
         self._guards: dict[int, _Held] = {}
-        self._outgoing: list[bytes] = []
+        # The one for the next order, and when it is to be made where there is none.
+        self._reserve: _Held | None = None
+        self._reserve_at: float | None = None
         self._poll = select.poll()
+        self._line = HostLine(control, self._poll)
 
     def run(self) -> None:
         """Serve until the host is gone, then leave nothing behind.
@@ -110,28 +103,45 @@ class Spawner:
         except Forked:
             raise
         except BaseException as exc:  # noqa: BLE001 - whatever it was, the workers must not outlive us
-            self._tell({"is": "broken", "reason": repr(exc)})
+            self._line.tell({"is": "broken", "reason": repr(exc)})
         end_descendants()
         self._give_room_back()
         # An interpreter that ends in order takes its time, for which the host waits.
         os._exit(0)
 
     def _serve(self) -> None:
-        self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._host, select.POLLIN)
         self._poll.register(self._wakeup, select.POLLIN)
         while True:
-            ready = dict(self._poll.poll(None if self._warm else 0))
+            ready = dict(self._poll.poll(self._patience_ms()))
             if self._host in ready or signal.SIGTERM in self._wakeup.take():
                 return
-            if self._control.fileno() in ready and not self._hear():
+            if self._line.fileno() in ready and not self._hear():
                 return
             for held in tuple(self._workers.values()):
                 if held.line in ready and not self._hear_guard(held):
                     self._deafen(held)
             self._collect(reap() or [])
             if not ready:
-                self._warm_up()
+                self._use_the_calm()
+
+    def _patience_ms(self) -> float | None:
+        """How long to wait for anything before it is calm enough to prepare; None for ever."""
+        if not self._warm:
+            return 0
+        if self._reserve_at is None:
+            return None
+        return max(0.0, self._reserve_at - monotonic()) * 1000
+
+    def _use_the_calm(self) -> None:
+        """Prepare for the next order: first the imports, then a guard and its child."""
+        if not self._warm:
+            self._warm_up()
+            self._reserve_at = 0.0
+        elif self._reserve_at is not None and monotonic() >= self._reserve_at:
+            self._reserve_at = None
+            with contextlib.suppress(OSError):  # the order that there is no process for will tell
+                self._reserve = self._new_guard()
 
     def _warm_up(self) -> None:
         """Import what every worker imports; once, and not before an order that has no use for it."""
@@ -144,6 +154,9 @@ class Spawner:
         # Where it is not there, the worker that looks for it tells.
         with contextlib.suppress(LoadError):
             mount_pluggy(self._pluggy)
+            from rldlib.worker.rehearsal import rehearse
+
+            self._identity.rehearse = rehearse
         # What is there now lives as long as the process: no collection in a fork need touch it.
         gc.freeze()
         gc.enable()
@@ -152,81 +165,79 @@ class Spawner:
 
     def _hear(self) -> bool:
         """Take one message of the host; False at its end."""
-        self._flush()
         try:
-            data, ancillary, _, _ = self._control.recvmsg(MAX_MESSAGE_BYTES, _ANCILLARY_BYTES)
-        except BlockingIOError:
-            return True
-        except ConnectionResetError:
+            heard = self._line.hear()
+        except EOFError:
             return False
-        if not data:
-            return False
-        fds = [fd for _, _, payload in ancillary for fd in array("i", payload)]
-        for fd in fds:
-            os.set_inheritable(fd, False)  # noqa: FBT003 - the language's
-        self._obey(json.loads(data), fds)
+        if heard is not None:
+            self._obey(*heard)
         return True
 
-    def _obey(self, message: dict[str, Any], fds: list[int]) -> None:
+    def _obey(self, data: bytes, fds: list[int]) -> None:
+        message = json.loads(data)
         what = message["do"]
         if what == "spawn":
-            self._spawn(message, *fds)
+            self._spawn(message, data, *fds)
         elif what == "status":
-            self._tell({"is": "status", "workers": {n: held.pid for n, held in self._workers.items()}})
+            self._line.tell({"is": "status", "workers": {n: held.pid for n, held in self._workers.items()}})
         elif message["id"] in self._workers:
             try:
                 os.write(self._workers[message["id"]].line, KILL if what == "kill" else TERM)
             except OSError:
                 return  # the guard is ending; its end is told when it is reaped
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        self._outgoing.append(json.dumps(message).encode())
-        self._flush()
-
-    def _flush(self) -> None:
-        """Send what the host takes now: a host that reads slowly must not keep us from seeing it end."""
-        try:
-            while self._outgoing:
-                self._control.send(self._outgoing[0], MSG_NOSIGNAL)
-                del self._outgoing[0]
-        except BlockingIOError:
-            self._poll.register(self._control, select.POLLIN | select.POLLOUT)
-            return
-        except OSError:
-            self._outgoing.clear()  # the host is gone, which the next poll tells
-        self._poll.register(self._control, select.POLLIN)
-
     # --- the workers' side -------------------------------------------------------
 
-    def _spawn(self, order: dict[str, Any], channel: int, promise: int) -> None:
-        identity = self._identity if self._identity.fits(order["argv"], order["env"]) else None
-        if identity is not None:
+    def _spawn(self, order: dict[str, Any], data: bytes, channel: int, promise: int) -> None:
+        forks = self._identity.fits(order["argv"], order["env"])
+        if forks:
             self._warm_up()
-        ours, theirs = (end.detach() for end in socketpair(AF_UNIX, SOCK_SEQPACKET))
+        try:
+            held = self._guard_with((FORK if forks else EXECUTE) + data, channel, promise)
+        except OSError as exc:
+            os.close(channel)
+            os.close(promise)
+            self._line.tell({"is": "failed", "id": order["id"], "reason": f"no process for it: {exc}"})
+            return
+        os.close(channel)
+        held.number, held.promise = order["id"], promise
+        self._workers[order["id"]] = held
+        self._poll.register(held.line, select.POLLIN)
+        self._reserve_at = monotonic() + _CALM_S
+
+    def _guard_with(self, order: bytes, channel: int, promise: int) -> _Held:
+        """Give the order to the guard in reserve, or to one that is made for it."""
+        held, self._reserve = self._reserve, None
+        if held is not None:
+            # Where it was killed meanwhile, its end is told when it is reaped.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                hand(held.line, order, channel, promise)
+                return held
+        held = self._new_guard()
+        hand(held.line, order, channel, promise)
+        return held
+
+    def _new_guard(self) -> _Held:
+        ours, theirs = pair()
         try:
             pid = os.fork()
-        except OSError as exc:
-            for fd in (ours, theirs, channel, promise):
-                os.close(fd)
-            self._tell({"is": "failed", "id": order["id"], "reason": f"no process for it: {exc}"})
-            return
+        except OSError:
+            os.close(ours)
+            os.close(theirs)
+            raise
         if pid == 0:
-            self._leave_to(lambda: Guard(order, identity, line=theirs, channel=channel, promise=promise))
+            self._leave_to_guard(theirs)
         os.close(theirs)
-        os.close(channel)
         # A guard that does not listen must not hold up the others.
         os.set_blocking(ours, False)
-        held = _Held(order["id"], ours, promise)
-        self._workers[held.number] = self._guards[pid] = held
-        self._poll.register(ours, select.POLLIN)
+        held = self._guards[pid] = _Held(ours)
+        return held
 
-    def _leave_to(self, make: Callable[[], Guard]) -> NoReturn:
+    def _leave_to_guard(self, line: int) -> NoReturn:
         """In the guard's process: leave all of this to it."""
         try:
-            # An object that goes later would close whatever has its number by then.
-            self._control.detach()
             gc.enable()
-            guard = make()
+            guard = Guard(self._identity, line)
         except BaseException:  # noqa: BLE001 - this process must never go on as the spawner
             os._exit(1)
         raise Forked(guard.run)
@@ -242,7 +253,7 @@ class Spawner:
         message = json.loads(data)
         if message["is"] == "spawned":
             held.pid = message["pid"]
-            self._tell({**message, "id": held.number})
+            self._line.tell({**message, "id": held.number})
         else:
             held.end = message
         return True
@@ -259,11 +270,18 @@ class Spawner:
             if status != 0:
                 # It was killed, and what it left behind is ours now: all that is not below a living guard.
                 ended += end_descendants(spare=frozenset(self._guards))
-            self._deafen(held)
-            os.close(held.line)
+            self._let_go(held)
+
+    def _let_go(self, held: _Held) -> None:
+        self._deafen(held)
+        os.close(held.line)
+        if held is self._reserve:
+            # Not made anew at once: whatever has ended it may end the next one too.
+            self._reserve = None
+        if held.number is not None:
             os.close(held.promise)
             del self._workers[held.number]
-            self._tell({**held.end, "id": held.number})
+            self._line.tell({**held.end, "id": held.number})
 
     def _deafen(self, held: _Held) -> None:
         """A line at its end stays readable until the guard is reaped: wait for that alone."""
@@ -283,7 +301,7 @@ def main(control: int, host: int, pluggy: str) -> None:
     os.set_inheritable(control, False)  # noqa: FBT003 - the language's
     call_process(NAME)
     adopt_orphans()
-    perform(Spawner(socket(fileno=control), host, pluggy).run)
+    perform(Spawner(control, host, pluggy).run)
 
 
 if __name__ == "__main__":
