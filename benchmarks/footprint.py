@@ -130,7 +130,7 @@ def _warm_parent(
         ours=OURS,
         against="bare python -c",
         target=target,
-        holds="two forks, site, the service's module and its hooks; what a machine that does other things adds",
+        holds="site, the service's module and its hooks; what a machine that does other things adds",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_reserve_is_no_worker_and_holds_nothing(control):
     control.say(do="status")
 
     assert control.hear()["workers"] == {}
-    held = sorted(os.readlink(entry).partition(":")[0] for entry in Path(f"/proc/{child}/fd").iterdir())
+    held = sorted(str(entry.readlink()).partition(":")[0] for entry in Path(f"/proc/{child}/fd").iterdir())
     assert held == ["/dev/null", "pipe", "pipe", "socket"]
     assert os.getsid(child) == child
 
@@ -171,3 +172,22 @@ def test_a_program_that_is_not_there_is_told_and_the_next_order_obeyed(control, 
     assert (message["is"], message["id"]) == ("failed", 1)
     assert message["reason"].startswith("/nowhere/python: ")
     assert "No such file" in message["reason"]
+
+
+def test_nobody_in_reserve_wakes_up_by_itself(control):
+    pids = (control.process.pid, *_reserve(control))
+
+    def in_a_moment():
+        before = [_sleeps(pid) for pid in pids]
+        threading.Event().wait(0.1)
+        return [_sleeps(pid) for pid in pids] == before
+
+    # What making it has left to do is done within the first moments.
+    assert eventually(in_a_moment)
+
+
+def _sleeps(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("voluntary_ctxt_switches"):
+            return int(line.split()[1])
+    raise AssertionError(f"{pid} tells no context switches")

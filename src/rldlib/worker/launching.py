@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import select
 import signal
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,8 @@ def _wait_as_nobody(identity: Identity, line: int, output: int, parent: int) -> 
     try:
         line = _settle(line, output, parent)
         call_process(NAME)
-        identity.prepare()
+        if not _is_told(line):
+            identity.prepare()
     except BaseException as exc:  # noqa: BLE001 - this process must never return into its parent's code
         _give_up(line, f"a process for it could not be prepared: {exc!r}")
     raise Forked(lambda: _become(identity, line))
@@ -151,6 +153,13 @@ def _become(identity: Identity, line: int) -> NoReturn:
         _give_up(line, f"{argv[0]}: {exc}")
     # Outside, where what the program raises is its own affair.
     raise Forked(lambda: identity.become(argv, env))
+
+
+def _is_told(line: int) -> bool:
+    """Whether the order is there already: then nothing is done ahead that does not hang on it."""
+    waiting = select.poll()
+    waiting.register(line, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _give_up(line: int, reason: str) -> NoReturn:
