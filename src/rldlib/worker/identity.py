@@ -39,7 +39,6 @@ class Identity:
         # What a process does while it waits for its order; None before it is imported.
         self.rehearse: Callable[[], None] | None = None
         self._main: Any = None
-        self._code: Any = None
         self._file = os.path.realpath(sys.executable)
         self._home = _home(sys.prefix)
         self._is_alike = not sys.flags.no_site and sys.prefix != sys.base_prefix and self._home is not None
@@ -96,7 +95,6 @@ class Identity:
             sys.__dict__[name] = sys.__dict__[f"__{name}__"] = opened
         _own_thread()
         self._main = _fresh_main(_MAIN)
-        self._code = self._main.__loader__.get_code("__main__")
         for name in _REMEMBERING:
             sys.modules.pop(name, None)
 
@@ -120,7 +118,7 @@ class Identity:
         # Imported is run: it finds pyvenv.cfg, sets the prefix, and adds site-packages and its .pth files.
         import site  # noqa: F401 - see above
 
-        exec(self._code, self._main.__dict__)  # noqa: S102 - our own main.py
+        self._main.__loader__.exec_module(self._main)
 
 
 def _home(prefix: str) -> str | None:
