@@ -38,8 +38,8 @@ class Http:
     """Reads with bounds: connections are kept, threads may share it.
 
     A redirect is followed only within one origin: scheme, host and port equal.
-    Plain HTTP goes to loopback alone. Proxies, CA bundle and netrc come from
-    the environment; credentials in a URL are learnt by `login`.
+    Plain HTTP goes to loopback alone. Proxies, CA bundle and netrc
+    come from the environment; credentials in a URL are learnt by `login`.
     """
 
     def __init__(

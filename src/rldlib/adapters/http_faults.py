@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -19,6 +20,11 @@ BROKEN = (
     http.client.HTTPException,
     OSError,
 )
+
+# How http.client tells that a proxy opens no tunnel; what follows is the proxy's own text.
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+# What OpenSSL calls a certificate whose authority is not among those that are trusted.
+_UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
 
 
 def may_be_repeated(exc: BaseException) -> bool:
@@ -42,6 +48,17 @@ def reason_of(exc: BaseException) -> str:
     inner = [cause for cause in _chain(exc) if isinstance(cause, OSError | http.client.HTTPException)]
     inner = [cause for cause in inner if not isinstance(cause, requests.RequestException)]
     cause = inner[-1] if inner else exc
+    if isinstance(exc, requests.exceptions.ProxyError):
+        return f"its proxy: {_told(cause)}"
+    return _told(cause)
+
+
+def _told(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return _untrusted(cause)
+    if (refused := _TUNNEL.match(str(cause))) is not None:
+        locked = "; put credentials into its URL" if refused[1] == "407" else ""
+        return f"it answers with status {refused[1]}{locked}"
     if isinstance(cause, TimeoutError):
         return "it took too long"
     if isinstance(cause, OSError) and cause.strerror:
@@ -49,6 +66,13 @@ def reason_of(exc: BaseException) -> str:
     if isinstance(cause, http.client.IncompleteRead):
         return "the connection broke off before the end"
     return f"the exchange broke off ({type(cause).__name__})"
+
+
+def _untrusted(exc: ssl.SSLCertVerificationError) -> str:
+    hint = ""
+    if exc.verify_code in _UNKNOWN_AUTHORITY:
+        hint = "; name its authority's bundle in REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+    return f"its certificate is not trusted: {exc.verify_message.rstrip('.')}{hint}"
 
 
 def _chain(exc: BaseException) -> Iterator[BaseException]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import http.client
 import http.cookiejar
 import io
+import os
 import socket
+import ssl
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import requests
 import urllib3.connection
 import urllib3.connectionpool
 from requests.adapters import HTTPAdapter
+
+from rldlib.errors import SourceUnavailableError
+from rldlib.values.address import told_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
     from rldlib.values.address import Origin
 
 _CONNECTIONS = 16
+# The first that is set holds, as pip has it: what resolves and what fetches trust the same.
+BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 # A server that writes head and body apart sends the body when the head was acknowledged, which the kernel
 # puts off by 40 ms: each answer of many an index. Linux forgets the wish with each acknowledgement.
 _QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
@@ -128,7 +136,7 @@ class TimedAdapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
         """Called by requests, once for each proxy."""
-        manager: Any = super().proxy_manager_for(proxy, **kwargs)
+        manager: Any = super().proxy_manager_for(proxy, **kwargs, socket_options=self._options)
         manager.pool_classes_by_scheme = self._pools
         return manager
 
@@ -156,11 +164,16 @@ class Sessions:
 
         Asked once. requests would go through the whole environment several
         times for each request, which takes longer than the request.
+
+        Raises:
+            SourceUnavailableError: The bundle that it names is none.
         """
         known = self._surroundings.get(origin)
         if known is None:
+            # requests knows but two of the names that hosts have for it.
+            verify = _trusted_bundle(told_url(url)) if origin[0] == "https" else None
             with requests.Session() as session:
-                settings: Any = session.merge_environment_settings(url, {}, True, None, None)  # noqa: FBT003 - requests' order
+                settings: Any = session.merge_environment_settings(url, {}, True, verify, None)  # noqa: FBT003 - requests' order
             known = self._surroundings[origin] = requests.utils.get_netrc_auth(url), settings
         return known
 
@@ -168,6 +181,27 @@ class Sessions:
         """Close every kept connection."""
         self.bulk.close()
         self.peek.close()
+
+
+def _trusted_bundle(told: str) -> str | None:
+    """The bundle of authorities that this host names, if it does.
+
+    Raises:
+        SourceUnavailableError: What it names is none.
+    """
+    name = next((name for name in BUNDLES if os.environ.get(name)), None)
+    if name is None:
+        return None
+    path = os.environ[name]
+    try:
+        if not Path(path).is_dir():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except (OSError, ValueError) as exc:
+        reason = getattr(exc, "strerror", None) or str(exc)
+        raise SourceUnavailableError(
+            told, f"{name} names {path}, from where no certificates can be read ({reason}); correct it"
+        ) from exc
+    return path
 
 
 def request_of(
