@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from packaging.version import Version
 
 from rldlib.adapters import pylock
-from rldlib.errors import MismatchError, ProfileError, WheelRefusedError
+from rldlib.errors import MismatchError, ProfileError, UsageError, WheelRefusedError
 from rldlib.rules.gate import UNBOUNDED
 from rldlib.rules.inspection import Inspection
 from rldlib.values import schema
 from rldlib.values.document import parse_profile, render
+from rldlib.values.foreign import MalformedDocumentError
 from rldlib.values.metadata import MalformedMetadataError, parse_metadata
 from rldlib.values.operations import read_operations
 from rldlib.values.project_page import HTML_PAGE, JSON_PAGE, MalformedPageError, parse_page
@@ -25,7 +26,7 @@ from rldlib.values.wheel import wheel_file
 from rldlib.wire import messages
 from rldlib.wire.codec import decode, encode
 from rldlib.wire.frames import FrameReader, ProtocolError
-from tests.fuzz import mutation
+from tests.fuzz import exchange, mutation
 from tests.fuzz.bounds import Bounds
 from tests.hostile_wheels import HOSTILE
 from tests.values import profiles
@@ -393,6 +394,19 @@ _TOML = (
     b"0x",
     b"inf",
 )
+_JOIN = (
+    b"rldlib://",
+    b"[",
+    b"]:",
+    b":",
+    b"#root-sha256=",
+    b"&min=",
+    b"@",
+    b"%25",
+    b"\xe2\x84\x80",
+    b"0x",
+    b"/",
+)
 _INNER = _TEXT(
     (b",", b"\n", b"sha256=", b"[console_scripts]\n", b"a = b:c\n", b"Name: evil\n", b"Wheel-Version: 1.0\n")
 )
@@ -432,6 +446,18 @@ TARGETS: dict[str, Target] = {
         refusals=(ProtocolError,),
         seeds=lambda: _streams(messages.FROM_HOST),
         mutate=mutation.either(mutation.of_frames, _TEXT((b'{"$":["', b"\x10\0\0\0\x10\0\0\0"))),
+    ),
+    "support": Target(
+        read=exchange.support_message,
+        refusals=(MalformedDocumentError,),
+        seeds=exchange.support_messages,
+        mutate=_JSON,
+    ),
+    "join": Target(
+        read=exchange.join_string, refusals=(UsageError,), seeds=exchange.join_strings, mutate=_TEXT(_JOIN)
+    ),
+    "brief-lock": Target(
+        read=exchange.brief_lock, refusals=(), seeds=exchange.brief_locks, mutate=_TEXT((b"[1, ", b"null"))
     ),
     "schema": Target(read=_schema, refusals=(ValueError,), seeds=_schemas, mutate=_JSON),
 }
