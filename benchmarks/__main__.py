@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import calls
 import footprint
+import network
 import services
 import starts
 from measuring import machine, pin
@@ -94,6 +95,7 @@ def _rows(folder: Path, wheels: Path, rounds: int, call_count: int, only: list[s
             yield from starts.measure(folder / "starts", url, kind, rounds, wanted)
         yield from calls.measure(folder, url, rounds, call_count, wanted)
         yield from footprint.measure(folder, url, wheels, rounds, wanted)
+    yield from network.measure(folder, wheels, rounds, call_count, wanted)
 
 
 @contextlib.contextmanager
