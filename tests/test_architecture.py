@@ -26,6 +26,7 @@ _DAEMON = {
     "journey",
     "later",
     "outside",
+    "running",
     "offers",
     "preparation",
     "cohabitation",
@@ -52,7 +53,7 @@ MAY_IMPORT = {
     "values": {"errors"},
     "rules": {"values", "errors"},
     "ports": {"values", "errors"},
-    "journey": _INSIDE,
+    "journey": _INSIDE | {"outside"},
     "later": _INSIDE,
     "outside": _INSIDE,
     "offers": _INSIDE | {"journey", "outside"},
@@ -61,11 +62,13 @@ MAY_IMPORT = {
     "cohabitation": _INSIDE | {"journey", "outside", "preparation"},
     "handle": _INSIDE | {"wire"},
     "supervisor": _INSIDE | {"handle", "later"},
+    "running": _INSIDE | {"journey", "preparation", "supervisor"},
     "daemon": _INSIDE | _DAEMON,
     "answers": _INSIDE,
     "listing": _INSIDE,
     "pinned": _INSIDE | {"outside"},
     "responding": _INSIDE | {"outside", "offers", "answers", "listing", "pinned", "performing"},
+    "remote": _INSIDE | {"handle", "journey", "outside"},
     "performing": _INSIDE | {"handle", "daemon"},
     "adapters": _INSIDE | {"wire"},
     "defaults": _INSIDE | _DAEMON | {"adapters"},
@@ -96,11 +99,20 @@ SHARED_ADAPTERS = {
 }
 # One adapter in several modules. A folder is one adapter by itself.
 FAMILIES = (
-    {"http", "http_download", "http_faults", "http_reading", "http_retrying", "http_sockets"},
+    {
+        "http",
+        "http_download",
+        "http_exchange",
+        "http_faults",
+        "http_reading",
+        "http_retrying",
+        "http_sockets",
+    },
     {"index", "index_files", "http", "http_reading"},  # an index is what its client reads
     {"resolving", "resolution", "prefetching", "pinning", "pip_resolving"},
     {"stamping", "repacking", "building"},
     {"inprocess", "calls", "stream", "io_loop"},  # whoever waits for a call waits alike in both modes
+    {"peer", "calls", "http", "http_exchange"},  # and alike where a responder performs it
     {
         *("spawner", "spawner_process", "worker", "liveness"),
         *("channel", "listener", "calls", "stream", "line", "turns", "incoming", "outgoing", "io_loop"),

@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
-from rldlib.errors import ServiceNotFoundError, UsageError
+from rldlib.errors import CapacityError, ServiceNotFoundError, UnavailableError, UsageError
 from rldlib.handle import Handle
 from rldlib.journey import Journey
 from rldlib.offers import Offers
 from rldlib.preparation import Preparation, Prepared
+from rldlib.remote import Remotes, is_of_this_host
 from rldlib.rules.afterlife import after_use
+from rldlib.running import Running
 from rldlib.supervisor import Supervisor
 from rldlib.values.request import parse_request
 
@@ -26,21 +27,7 @@ if TYPE_CHECKING:
     from rldlib.values.request import ServiceRequest
 
 Mode = Literal["process", "inprocess"]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Running:
-    """A service that this daemon performs, and how many handles use it."""
-
-    prepared: Prepared
-    supervisor: Supervisor
-    journey: Journey
-    mode: str
-    handles: int = 0
-    idle: threading.Timer | None = field(default=None)
-
-    def satisfies(self, request: ServiceRequest) -> bool:
-        return request.specifier.contains(self.prepared.profile.version, prereleases=True)
+Placement = Literal["auto", "local", "remote"]
 
 
 class LocalDaemon:
@@ -57,7 +44,8 @@ class LocalDaemon:
     def __init__(self, outside: Outside) -> None:
         self._out = outside
         self._preparation = Preparation(outside)
-        self._running: dict[str, _Running] = {}
+        self._remotes = Remotes(outside, self.why)
+        self._running: dict[str, Running] = {}
         self._guard = threading.Lock()
         self._turns: dict[str, threading.RLock] = defaultdict(threading.RLock)
         self._closed = False
@@ -70,7 +58,7 @@ class LocalDaemon:
     ) -> None:
         self.close()
 
-    def acquire(self, service: str, *, mode: Mode = "process") -> Handle:
+    def acquire(self, service: str, *, mode: Mode = "process", placement: Placement = "auto") -> Handle:
         """Bring a service here and get it ready.
 
         What is there already is used without any traffic: a running worker of
@@ -81,6 +69,9 @@ class LocalDaemon:
             mode: ``process`` performs it in a worker; ``inprocess`` in threads
                 of this process, where nothing in it is in the way. Calls and
                 their answers are the same in both.
+            placement: ``local`` performs it on this host, ``remote`` at a responder, also where it runs
+                here already; ``auto`` here where it fits, and at a responder where this host has no
+                room, no interpreter or no wheels for it. What was chosen, `why` tells.
 
         Returns:
             A handle; release it, or leave the daemon's ``with``, to give the service back.
@@ -95,15 +86,24 @@ class LocalDaemon:
             ServiceFaultError: Its own start raised.
         """
         request = parse_request(service)
-        if mode not in get_args(Mode):
+        if mode not in get_args(Mode) or placement not in get_args(Placement):
             raise UsageError(
-                f"there is no mode {mode!r}; a service is performed in {' or '.join(get_args(Mode))}"
+                f"there is no mode {mode!r} or no placement {placement!r}; a mode is "
+                f"{' or '.join(get_args(Mode))}, a placement {' or '.join(get_args(Placement))}"
             )
         with self._turn(request.service):
+            if placement == "remote":
+                return self._remotes.acquire(request, asked=placement)
             running = self._present(request, mode)
-            if running is None:
-                running = self._bring(request, mode)
-            return self._hand_out(running)
+            remote = self._remotes.present(request) if running is None and placement == "auto" else None
+            if remote is not None:
+                return remote
+            try:
+                return self._hand_out(running or self._bring(request, mode, placement))
+            except (CapacityError, UnavailableError) as exc:
+                if placement == "local" or mode != "process" or not is_of_this_host(exc):
+                    raise
+                return self._remotes.instead(request, exc)
 
     def prepare(self, service: str) -> dict[str, Any]:
         """Do all that `acquire` does short of starting a worker: the next start is fast.
@@ -117,7 +117,7 @@ class LocalDaemon:
         request = parse_request(service)
         with (
             self._turn(request.service),
-            self._journey(request) as journey,
+            Journey.of(request, self._out) as journey,
             self._preparation.prepare(request, journey) as prepared,
         ):
             return {
@@ -176,10 +176,11 @@ class LocalDaemon:
         return self._out.journal.decisions(parse_request(service).service)
 
     def steps(self, service: str) -> Sequence[Mapping[str, Any]]:
-        """``{"name", "seconds"}`` of each step that the running worker of a service took to come."""
+        """``{"name", "seconds"}`` of each step that a service took to come here, or to be found."""
+        name = parse_request(service).service
         with self._guard:
-            running = self._running.get(parse_request(service).service)
-        return tuple(running.journey.steps) if running is not None else ()
+            running = self._running.get(name)
+        return tuple(running.journey.steps) if running is not None else self._remotes.steps(name)
 
     def close(self) -> None:
         """Stop every worker and wait until each is gone, then briefly for bytecode. May be called again."""
@@ -188,13 +189,14 @@ class LocalDaemon:
             running, self._running = list(self._running.values()), {}
         with ExitStack() as stack:
             stack.callback(self._out.close)
+            stack.callback(self._remotes.close)
             for each in running:
                 # Callbacks run even where an earlier one fails.
                 stack.callback(self._retire, each)
 
     # --- the worker's life -----------------------------------------------------
 
-    def _present(self, request: ServiceRequest, mode: Mode) -> _Running | None:
+    def _present(self, request: ServiceRequest, mode: Mode) -> Running | None:
         with self._guard:
             if self._closed:
                 raise UsageError("this LocalDaemon is closed; make a new one")
@@ -213,18 +215,19 @@ class LocalDaemon:
             "another version; release it first, or use a second LocalDaemon"
         )
 
-    def _bring(self, request: ServiceRequest, mode: Mode) -> _Running:
+    def _bring(self, request: ServiceRequest, mode: Mode, placement: Placement) -> Running:
         if mode == "process":
             # Beside the preparation: a worker is started by a process that must be started first.
             threading.Thread(target=self._out.workers.warm_up, name="rldlib-warm-up", daemon=True).start()
-        with self._journey(request) as journey, ExitStack() as undo:
+        with Journey.of(request, self._out) as journey, ExitStack() as undo:
+            journey.found(placement={"asked": placement, "chosen": "local"})
             prepared = undo.enter_context(self._preparation_for(mode).prepare(request, journey))
             with journey.step("start"):
                 supervisor = self._supervisor(prepared, mode, journey)
                 undo.callback(supervisor.stop)
                 supervisor.start()
             self._out.compiling.later(prepared.environment, prepared.lock, prepared.interpreter)
-            running = _Running(prepared=prepared, supervisor=supervisor, journey=journey, mode=mode)
+            running = Running(prepared=prepared, supervisor=supervisor, journey=journey, mode=mode)
             with self._guard:
                 self._running[request.service] = running
             undo.pop_all()
@@ -246,7 +249,7 @@ class LocalDaemon:
             reporter=self._out.reporter,
         )
 
-    def _hand_out(self, running: _Running) -> Handle:
+    def _hand_out(self, running: Running) -> Handle:
         with self._guard:
             running.handles += 1
             if running.idle is not None:
@@ -262,7 +265,7 @@ class LocalDaemon:
             on_why=lambda: self.why(profile.service),
         )
 
-    def _given_back(self, running: _Running) -> None:
+    def _given_back(self, running: Running) -> None:
         """The last handle gone, what becomes of the worker is what profile and host say."""
         service = running.prepared.profile.service
         with self._turn(service):
@@ -279,7 +282,7 @@ class LocalDaemon:
                 del self._running[service]
             self._retire(running)
 
-    def _idle_over(self, running: _Running) -> None:
+    def _idle_over(self, running: Running) -> None:
         service = running.prepared.profile.service
         with self._turn(service):
             with self._guard:
@@ -288,14 +291,14 @@ class LocalDaemon:
                 del self._running[service]
             self._stop(running)
 
-    def _retire(self, running: _Running) -> None:
+    def _retire(self, running: Running) -> None:
         self._stop(running)
         profile = running.prepared.profile
         if after_use(profile.life, self._out.policy) == "delete":
             self._preparation.remove(profile.service, known=True)
             self._out.journal.forget(profile.service)
 
-    def _stop(self, running: _Running) -> None:
+    def _stop(self, running: Running) -> None:
         if running.idle is not None:
             running.idle.cancel()
         try:
@@ -312,9 +315,3 @@ class LocalDaemon:
             turn = self._turns[service]
         with turn:
             yield
-
-    @contextmanager
-    def _journey(self, request: ServiceRequest) -> Iterator[Journey]:
-        with Journey(request.service, self._out.reporter).told_to(self._out.journal) as journey:
-            journey.found(request=str(request))
-            yield journey

@@ -14,10 +14,10 @@ from rldlib.reporter import Reporter
 from rldlib.values.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from rldlib.ports import Peer, Source, Workers
+    from rldlib.ports import Peer, RemoteTarget, Source, Workers
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.join import JoinString
     from rldlib.values.lock import Lock
@@ -205,6 +205,12 @@ class _Peer:
     def support(self, asked: SupportRequest) -> Support:
         """See `rldlib.ports.Peer.support`."""
         return self._peer().support(asked)
+
+    def perform(
+        self, service: str, version: str, operations: Mapping[str, Mapping[str, Any]]
+    ) -> RemoteTarget:
+        """See `rldlib.ports.Peer.perform`."""
+        return self._peer().perform(service, version, operations)
 
     def acknowledge(self, said: Acknowledgement) -> None:
         """See `rldlib.ports.Peer.acknowledge`."""

@@ -11,8 +11,10 @@ from rldlib.errors import RldlibError, StorageError, UsageError, as_mapping
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rldlib.outside import Outside
     from rldlib.ports import Journal
     from rldlib.reporter import Reporter
+    from rldlib.values.request import ServiceRequest
 
 
 class Journey:
@@ -48,6 +50,14 @@ class Journey:
         """Keep a line that users should see."""
         self.facts.setdefault("notes", []).append(text)
         self._reporter.noted(self.service, text)
+
+    @classmethod
+    @contextmanager
+    def of(cls, request: ServiceRequest, outside: Outside) -> Iterator[Journey]:
+        """The journey of a request, told to the reporter and the journal of a daemon."""
+        with cls(request.service, outside.reporter).told_to(outside.journal) as journey:
+            journey.found(request=str(request))
+            yield journey
 
     @contextmanager
     def told_to(self, journal: Journal) -> Iterator[Journey]:

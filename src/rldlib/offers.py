@@ -106,7 +106,7 @@ class Offers:
         profile = parse_profile(support.profile, source=f"{support.answer.profile} of {peer.identity}")
         if support.lock is None:
             reason = f"it performs {profile.version} for others, and has no wheels for this host"
-            raise ServiceNotFoundError(request.service, peer.identity, reason)
+            raise UnsatisfiableError(request.service, [f"{peer.identity}: {reason}"])
         lock, interpreter = support.lock, interpreters[support.interpreter]
         _compare(request, peer.identity, profile, lock, interpreter)
         journey.found(

@@ -350,6 +350,12 @@ class Peer(Protocol):
         """
         ...
 
+    def perform(
+        self, service: str, version: str, operations: Mapping[str, Mapping[str, Any]]
+    ) -> RemoteTarget:
+        """What sends calls there, of a version whose operations its answer told. Nothing is asked yet."""
+        ...
+
     def acknowledge(self, said: Acknowledgement) -> None:
         """Hand over a receipt. It may be said again.
 
@@ -546,6 +552,14 @@ class Target(Protocol):
 
     def stream(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> Items:
         """Perform a streaming operation."""
+        ...
+
+
+class RemoteTarget(Target, Protocol):
+    """A service that a responder performs."""
+
+    def close(self) -> None:
+        """Let go of what waits for answers; calls under way still get theirs."""
         ...
 
 

@@ -116,12 +116,7 @@ class Responder:
         if known is None:
             with self._turn(asked.service):
                 known = self._answers.fresh(question) or self._answered(question, asked)
-        return replace(
-            known.answer,
-            protocol=question.protocol,
-            load=self._load(),
-            **self._performed(known.answer, asked.wish),
-        )
+        return replace(known.answer, protocol=question.protocol, load=self._load())
 
     def _performed(self, answer: SupportAnswer, wish: Wish) -> dict[str, Any]:
         """What it would perform itself. Only who wishes for that has it acquired here."""
@@ -148,6 +143,7 @@ class Responder:
             locks = self._locks(asked, source, chosen, positions)
             self._publish(profile, data, locks)
             answer = _answer(profile, [target for target, _ in locks], self._load())
+        answer = replace(answer, **self._performed(answer, asked.wish))
         return self._answers.keep(question, answer, carrier.filename)
 
     def _candidates(

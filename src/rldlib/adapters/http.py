@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from rldlib.adapters.http_sockets import Sessions
+    from rldlib.adapters.http_sockets import Deadline, Sessions
 
 _MIB = 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
@@ -151,11 +151,9 @@ class Http:
         asked = {"Content-Type": content_type, **(headers or {})}
 
         def attempt(until: float) -> reading.Response:
-            response = self._send(self.sessions.bulk, "POST", url, asked, until, body)
+            response = self.send(self.sessions.bulk, "POST", url, asked, until, body)
             with contextlib.closing(response):
-                answer = bytearray()
-                reading.read_body(response, answer.extend, max_bytes, told_url(url))
-                return reading.answer_of(response, bytes(answer))
+                return reading.whole(response, max_bytes, told_url(url))
 
         return retried(url, attempt, deadline_s, retries=RETRIES if repeatable else 0)
 
@@ -241,9 +239,7 @@ class Http:
         stay: bool = False,
     ) -> reading.Response:
         with self._exchange(self.sessions.bulk, method, url, headers, until, stay=stay) as response:
-            body = bytearray()
-            reading.read_body(response, body.extend, max_bytes, told_url(url))
-            return reading.answer_of(response, bytes(body))
+            return reading.whole(response, max_bytes, told_url(url))
 
     def _piece(self, url: str, headers: Mapping[str, str], until: float, length: int) -> reading.Response:
         with self._exchange(self.sessions.peek, "GET", url, headers, until) as response:
@@ -267,7 +263,7 @@ class Http:
     ) -> Iterator[requests.Response]:
         """Send, follow redirects within the origin, and close whatever was not read to its end."""
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._send(session, method, url, headers, until)
+            response = self.send(session, method, url, headers, until)
             try:
                 target = reading.redirected(response, url)
                 if target is None or (stay and target.leaves):
@@ -281,7 +277,7 @@ class Http:
                 response.close()
         raise SourceUnavailableError(told_url(url), f"more than {_MAX_REDIRECTS} redirects")
 
-    def _send(
+    def send(
         self,
         session: requests.Session,
         method: str,
@@ -289,7 +285,9 @@ class Http:
         headers: Mapping[str, str],
         until: float,
         body: bytes | None = None,
+        deadline: Deadline | None = None,
     ) -> requests.Response:
+        """The head of an answer, whose body is to be read; what breaks comes out as it is."""
         from rldlib.adapters.http_sockets import Deadline, request_of
 
         parts = reading.split_url(url)
@@ -311,8 +309,9 @@ class Http:
         left = until - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
-        with Deadline(until, self._stall_s):
-            return session.send(prepared, allow_redirects=False, timeout=min(left, self._stall_s), **settings)
+        wait = (min(left, self._stall_s), left if deadline is not None else min(left, self._stall_s))
+        with deadline or Deadline(until, self._stall_s):
+            return session.send(prepared, allow_redirects=False, timeout=wait, **settings)
 
     def _is_allowed(self, parts: SplitResult) -> bool:
         return parts.scheme == "https" or (

@@ -43,6 +43,20 @@ def may_be_repeated(exc: BaseException) -> bool:
     return any(isinstance(cause, (*kinds, urllib3.exceptions.ProtocolError)) for cause in causes)
 
 
+def was_sent(exc: BaseException) -> bool:
+    """Whether anything of the request may have arrived: not where there never was a connection."""
+    never = (
+        urllib3.exceptions.ConnectTimeoutError,
+        urllib3.exceptions.NewConnectionError,
+        ssl.SSLCertVerificationError,
+        socket.gaierror,
+        ConnectionRefusedError,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.ProxyError,
+    )
+    return not any(isinstance(cause, never) for cause in _chain(exc))
+
+
 def reason_of(exc: BaseException) -> str:
     """The innermost cause in words; the outer ones quote the whole URL."""
     inner = [cause for cause in _chain(exc) if isinstance(cause, OSError | http.client.HTTPException)]

@@ -94,6 +94,13 @@ def read_body(response: requests.Response, sink: Sink, max_bytes: int, told: str
         sink(chunk)
 
 
+def whole(response: requests.Response, max_bytes: int, told: str) -> Response:
+    """The answer with all of its body, at most ``max_bytes`` of it."""
+    body = bytearray()
+    read_body(response, body.extend, max_bytes, told)
+    return answer_of(response, bytes(body))
+
+
 def body_chunks(response: requests.Response, length: int) -> Iterator[bytes]:
     """The body as it comes; pieces of at most ``length`` bytes, nothing decoded."""
     chunks: Iterator[bytes] = response.raw.stream(min(length, _CHUNK_BYTES), decode_content=False)

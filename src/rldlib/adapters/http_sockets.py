@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.cookiejar
 import io
@@ -56,6 +57,9 @@ class Deadline:
     def __init__(self, until: float, stall_s: float) -> None:
         self.until = until
         self.stall_s = stall_s
+        self.broken_off = False
+        self._guard = threading.Lock()
+        self._socket: socket.socket | None = None
 
     def __enter__(self) -> None:
         self.now.one = self
@@ -70,6 +74,24 @@ class Deadline:
             raise TimeoutError("the deadline has passed")
         return left
 
+    def holds_for(self, sock: socket.socket | None) -> None:
+        """From now on it is read there; None once all was read, and the connection may be another's."""
+        with self._guard:
+            self._socket = sock
+            if self.broken_off:
+                self._shut_down()
+
+    def break_off(self) -> None:
+        """Nobody waits any more: end the exchange now, from any thread."""
+        with self._guard:
+            self.broken_off, self.until = True, 0.0
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # it has ended by itself
+                self._socket.shutdown(socket.SHUT_RDWR)
+
 
 class _TimedRaw(io.RawIOBase):
     """A socket's bytes under one deadline for all of them.
@@ -83,6 +105,7 @@ class _TimedRaw(io.RawIOBase):
         self._raw = raw
         self._socket = sock
         self._deadline = deadline
+        deadline.holds_for(sock)
         self._counter = counter
 
     def readable(self) -> bool:
@@ -97,6 +120,7 @@ class _TimedRaw(io.RawIOBase):
         return count
 
     def close(self) -> None:
+        self._deadline.holds_for(None)
         self._raw.close()
         super().close()
 

@@ -39,7 +39,7 @@ def run_demo(options: argparse.Namespace) -> Outcome:
         options.wheels, options.index_url = wheels, None
         options.service, options.operation = "sales-tax", "table"
         options.arguments, options.args, options.deadline = [], json.dumps(_DEMO_ARGUMENTS), None
-        options.mode = "process"
+        options.mode, options.placement = "process", "local"
         outcome = run_call(options)
     rows, document = outcome.document["result"], outcome.document
     columns = {"state": "state", "amount": "amount", "rate": "rate", "tax": "tax", "total": "total"}
@@ -65,6 +65,12 @@ def configure_call(parser: argparse.ArgumentParser) -> None:
         default="process",
         help="perform it in a worker, or in this very process",
     )
+    parser.add_argument(
+        "--placement",
+        choices=("auto", "local", "remote"),
+        default="auto",
+        help="perform it here, at a responder, or there only where it does not fit here (auto)",
+    )
 
 
 def run_call(options: argparse.Namespace) -> Outcome:
@@ -78,7 +84,7 @@ def run_call(options: argparse.Namespace) -> Outcome:
 @contextmanager
 def _workers_ahead(options: argparse.Namespace) -> Iterator[Workers | None]:
     """What starts workers is a process that must be started itself: while it starts, the rest is imported."""
-    if options.mode != "process":
+    if options.mode != "process" or options.placement == "remote":
         yield None
         return
     from rldlib.adapters.host_directory import host_directory
@@ -97,7 +103,7 @@ def _call(options: argparse.Namespace, closing: ExitStack) -> Outcome:
     from rldlib.values.plain import plain
 
     daemon = closing.enter_context(local_daemon(options, workers))
-    handle = daemon.acquire(options.service, mode=options.mode)
+    handle = daemon.acquire(options.service, mode=options.mode, placement=options.placement)
     operation = handle.operations.get(options.operation)
     if operation is None:
         raise OperationNotFoundError(handle.service, options.operation, sorted(handle.operations))

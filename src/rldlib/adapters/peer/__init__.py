@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from rldlib.adapters.peer.bytes import PeerSource
+from rldlib.adapters.peer.remote import RemoteTarget
 from rldlib.errors import (
     MismatchError,
     NoCommonProtocolError,
@@ -28,6 +29,7 @@ from rldlib.values.support import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from rldlib.adapters.http import Http
     from rldlib.adapters.http_reading import Response
@@ -95,6 +97,8 @@ class Peer:
         self._read_lock = read_lock
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._deadline_s = deadline_s
+        # The pathway that answered last is asked first for calls: not all of them may be sent twice.
+        self._answering: Way | None = None
         self._source = PeerSource(self.identity, [way.url for way in ways], http, self._headers)
 
     @property
@@ -115,6 +119,22 @@ class Peer:
         """See `Peer.support`."""
         return self._over_some_way(lambda way: self._support(way, asked))
 
+    def perform(
+        self, service: str, version: str, operations: Mapping[str, Mapping[str, Any]]
+    ) -> RemoteTarget:
+        """See `Peer.perform`."""
+        first = [way for way in self._ways if way is self._answering]
+        ways = [*first, *(way for way in self._ways if way is not self._answering)]
+        return RemoteTarget(
+            service=service,
+            version=version,
+            operations=operations,
+            identity=self.identity,
+            urls=[way.url for way in ways],
+            http=self._http,
+            headers=self._headers,
+        )
+
     def acknowledge(self, said: Acknowledgement) -> None:
         """See `Peer.acknowledge`."""
 
@@ -129,9 +149,12 @@ class Peer:
         silent: list[SourceUnavailableError] = []
         for way in self._ways:
             try:
-                return ask(way)
+                answer = ask(way)
             except SourceUnavailableError as exc:
                 silent.append(exc)
+            else:
+                self._answering = way
+                return answer
         if len(silent) == 1:
             raise silent[0]
         reasons = "; ".join(f"{exc.source}: {exc.reason}" for exc in silent)
