@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
-import sys
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -25,7 +25,6 @@ from tests.services import rld, rld_json, service_wheel
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 PATIENCE_S = 30.0
-OTHER = f"cp3{sys.version_info.minor + 1}"
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +142,8 @@ def test_remote_and_local_are_the_same_to_the_byte(tmp_path_factory, operation, 
             ]
     here, there = printed
     assert (here.returncode, here.stdout) == (there.returncode, there.stdout)
-    assert here.stderr.splitlines()[-1:] == there.stderr.splitlines()[-1:]
+    if here.returncode:
+        assert here.stderr.splitlines()[-1] == there.stderr.splitlines()[-1]
 
 
 def test_errors_are_those_of_a_local_call(daemon):
@@ -235,6 +235,18 @@ OPERATIONS = {
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.rldlib.call\r\n"
 
 
+def _question(connection):
+    """All of it: to close with some of it unread would reset the connection, and take the answer along."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536) or b"\r\n\r\n"
+    head, _, body = data.partition(b"\r\n\r\n")
+    wanted = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+    while len(body) < wanted:
+        body += connection.recv(65536)
+    return head
+
+
 @contextmanager
 def answering(*answers, endless=b""):
     """A server that gives each connection the next answer, and counts the questions."""
@@ -251,14 +263,14 @@ def answering(*answers, endless=b""):
                     continue
                 with connection:
                     connection.settimeout(5)
-                    asked.append(connection.recv(65536))
+                    asked.append(_question(connection))
                     answer = answers[min(len(asked), len(answers)) - 1]
                     try:
                         connection.sendall(answer)
                         while endless and not done.is_set():
                             connection.sendall(endless)
-                        if answer.endswith(b"\r\n") and not endless:
-                            connection.recv(1)
+                        while answer == HEAD and connection.recv(65536):
+                            pass  # silent until the other side goes
                     except OSError:
                         continue
 
