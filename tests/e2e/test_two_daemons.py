@@ -58,8 +58,11 @@ def test_a_refusal_costs_the_signed_profile_and_no_byte_of_the_payload(tmp_path,
     ):
         with pytest.raises(rldlib.CapacityError):
             daemon.acquire("echo")
-        (decision,) = daemon.why("echo")
+        decision, elsewhere = daemon.why("echo")
     assert decision["received_bytes"] < 30_000
+    # The responder was asked to perform it instead, and has no room either.
+    assert elsewhere["placement"]["chosen"] == "remote"
+    assert "no room" in elsewhere["error"]["message"]
     assert not (tmp_path / "here" / "store").exists()
 
 
