@@ -85,6 +85,7 @@ MAY_NAME = {
 # Single modules that may import more, each with its reason.
 MAY_ALSO_IMPORT = {
     "server/responder/languages.py": ({"wire"}, "reads and writes calls in the wire's own encoding"),
+    "adapters/host_plugins.py": ({"hooks"}, "what a plugin of the host may implement is said there"),
     "adapters/spawner.py": ({"worker"}, "starts that program: where it lies, and what it is given"),
     "adapters/spawner_process.py": ({"worker"}, "starts that program, and speaks its words"),
     "adapters/inprocess/performing.py": (

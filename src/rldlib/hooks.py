@@ -1,4 +1,7 @@
-"""What rldlib asks of a service: the hook specifications, for pluggy.
+"""What rldlib asks of a service, and of a plugin of the host: the hook specifications, for pluggy.
+
+A service has entry points in the group ``rldlib.services``, and its hooks are
+`NAMES`. A plugin of the host has them in ``rldlib.plugins``, and its hooks are `HOST_NAMES`.
 
 A plugin is an object with any of these: a module whose functions are marked
 with `rldlib.plugin.hookimpl`, or an instance of a `rldlib.plugin.Service`.
@@ -40,6 +43,26 @@ def stop() -> None:
 
 
 NAMES = ("start", "operations", "check", "stop")
+
+
+def place(service: str, figures: Mapping[str, Any], proposed: str) -> str | None:
+    """Say where the calls of a service go: ``local``, ``remote``, or None for no opinion.
+
+    Asked of the host's plugins where there is something to choose: the caller
+    wished for no place, and both can perform the service. It is asked when a
+    choice is made, never for each call. The first that answers decides. One
+    that raises, or answers anything else, is not heeded, and `why` says so.
+
+    Args:
+        service: The service's name.
+        figures: What rldlib's own rule chose and reckoned with, as plain data: ``expected_remote_s``,
+            ``expected_local_s``, ``acquire_s``, ``break_even_calls``, ``calls``, ``figures``, ``assumed``,
+            ``reasons``. It is a copy.
+        proposed: Where rldlib's own rule would send them.
+    """
+
+
+HOST_NAMES = ("place",)
 
 
 def pluggy() -> ModuleType:

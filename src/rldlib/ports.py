@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rldlib.values.image import Image
     from rldlib.values.interpreter import Interpreter
     from rldlib.values.lock import Lock, LockedWheel
+    from rldlib.values.placement import Opinion
     from rldlib.values.presence import Presence
     from rldlib.values.profile import ResourceProfile
     from rldlib.values.promise import Promise
@@ -518,6 +519,22 @@ class Items(Protocol):
 
     def close(self) -> None:
         """Cancel the call; does nothing where it has ended."""
+        ...
+
+
+class PlacementPolicies(Protocol):
+    """What this host's owner thinks of a placement: the hook ``place`` of its plugins."""
+
+    def opinions(self, service: str, figures: Mapping[str, Any], proposed: str) -> Sequence[Opinion]:
+        """What each policy answered, or raised, in the order in which they count.
+
+        Raises nothing: whether an opinion is heeded is decided in `rules.placement.heed`.
+
+        Args:
+            service: The service's name.
+            figures: `Choice.facts` of what rldlib's own rule chose.
+            proposed: Its placement.
+        """
         ...
 
 
