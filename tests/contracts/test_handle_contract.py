@@ -12,12 +12,24 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from tests.e2e.serving import serve
 from tests.services import service_wheel
 
 import rldlib
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 MODES = ("process", "inprocess")
+# What a connection does not carry, or what another host keeps for all who use it there.
+ONLY_HERE = {
+    "test_operations_are_described_alike",
+    "test_progress_is_kept_by_the_future",
+    "test_many_threads_get_their_own_answers",
+    "test_a_stream_that_is_not_read_stops_for_its_reader",
+    "test_release_calls_the_stop_hook_and_the_service_can_come_back",
+    "test_a_call_under_way_may_finish_when_the_daemon_is_closed_and_one_that_waits_is_not_begun",
+    "test_a_service_runs_in_one_mode_at_a_time",
+    "test_why_tells_the_acquisition",
+}
 PATIENCE_S = 20.0
 RATES = b'{"WA": "6.5"}'
 
@@ -186,13 +198,47 @@ def wheels(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=MODES)
+@pytest.fixture(scope="module", params=[*MODES, "remote"])
 def mode(request):
     return request.param
 
 
+@pytest.fixture(autouse=True)
+def _meant_for_this_mode(request, mode, daemon):
+    if mode != "remote":
+        yield
+        return
+    if request.node.originalname in ONLY_HERE:
+        pytest.skip("not what a responder can do")
+    yield
+    daemon.hang_up()
+
+
+class _Elsewhere:
+    """A daemon whose services a responder performs."""
+
+    def __init__(self, daemon):
+        self._daemon = daemon
+
+    def acquire(self, service, *, mode):
+        assert mode == "remote"
+        return self._daemon.acquire(service, placement=mode)
+
+    def hang_up(self):
+        """Connections are kept for the next call: here they would be taken for left behind."""
+        for peer in self._daemon._out.peers:
+            peer.close()
+
+
 @pytest.fixture(scope="module")
 def daemon(wheels, mode, tmp_path_factory):
+    if mode == "remote":
+        with (
+            serve("--wheels", wheels, "--root", tmp_path_factory.mktemp("there")) as responder,
+            rldlib.LocalDaemon(responders=[responder.join], root=tmp_path_factory.mktemp("root")) as daemon,
+        ):
+            yield _Elsewhere(daemon)
+        return
     with rldlib.LocalDaemon(wheels=wheels, root=tmp_path_factory.mktemp("root")) as daemon:
         # What the first service starts for all that follow is no test's own.
         daemon.acquire("contract", mode=mode).release()
@@ -386,6 +432,7 @@ def test_a_passed_deadline_ends_the_wait(contract, tmp_path):
 
 def test_a_call_that_waits_behind_another_is_never_begun_after_its_deadline(contract, tmp_path):
     first = contract.submit("wait_for", path=str(tmp_path / "go"), name="first")
+    until((tmp_path / "go.began").exists)
     with pytest.raises(rldlib.CallTimeoutError):
         contract.call("wait_for", path=str(tmp_path / "go"), name="late", deadline=0.05)
     (tmp_path / "go").touch()
@@ -430,6 +477,7 @@ def test_a_callback_may_call_the_service_again(contract):
 
 def test_a_call_cancelled_before_it_began_is_never_begun(contract, tmp_path):
     first = contract.submit("wait_for", path=str(tmp_path / "go"), name="holds the thread")
+    until((tmp_path / "go.began").exists)
     second = contract.submit("wait_for", path=str(tmp_path / "go"), name="cancelled")
 
     assert second.cancel()
