@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
-from packaging.tags import Tag
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    # Not before a tag is made: it brings `subprocess`, and a warm start makes none.
+    from packaging.tags import Tag
 
     Group = tuple[str, str, Sequence[str]]
 
 
-class Tags(Sequence[Tag]):
+class Tags(Sequence["Tag"]):
     """The tags, the best first.
 
     Args:
@@ -58,7 +59,7 @@ class Tags(Sequence[Tag]):
         return self._made
 
 
-class Ranks(Mapping[Tag, int]):
+class Ranks(Mapping["Tag", int]):
     """The rank of each tag; 0 is the one the interpreter prefers.
 
     Args:
@@ -87,6 +88,8 @@ class Ranks(Mapping[Tag, int]):
         raise KeyError(tag)
 
     def __contains__(self, tag: object) -> bool:
+        from packaging.tags import Tag
+
         if not isinstance(tag, Tag):
             return False
         return any(tag.platform in places for _, places in self._places.get((tag.interpreter, tag.abi), ()))
@@ -99,6 +102,8 @@ class Ranks(Mapping[Tag, int]):
 
 
 def _tags_of(groups: Iterable[Group]) -> Iterator[Tag]:
+    from packaging.tags import Tag
+
     for interpreter, abi, platforms in groups:
         for platform in platforms:
             yield Tag(interpreter, abi, platform)
