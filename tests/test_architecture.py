@@ -116,7 +116,18 @@ FAMILIES = (
     {"peer", "calls", "http", "http_exchange"},  # and alike where a responder performs it
     {
         *("spawner", "spawner_process", "worker", "liveness"),
-        *("channel", "listener", "calls", "stream", "line", "turns", "incoming", "outgoing", "io_loop"),
+        *(
+            "channel",
+            "listener",
+            "calls",
+            "stream",
+            "line",
+            "turns",
+            "incoming",
+            "outgoing",
+            "io_loop",
+            "watch",
+        ),
         "memory",
     },
 )

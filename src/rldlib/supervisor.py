@@ -51,7 +51,8 @@ class Supervisor:
         self._changed = threading.Condition()
         self._state = State.ENDED
         self._worker: Worker | None = None
-        self._operations: Mapping[str, Mapping[str, Any]] = {}
+        # See `Target.operations`; of the worker that got ready last.
+        self.operations: Mapping[str, Mapping[str, Any]] = {}
         self._ends: list[float] = []
         self._last: RldlibError | None = None
         self._mender: threading.Thread | None = None
@@ -102,7 +103,7 @@ class Supervisor:
     def _running(self, worker: Worker) -> None:
         """A worker got ready: calls go there from now on."""
         with self._changed:
-            self._operations = worker.operations
+            self.operations = worker.operations
             self._happens(Event.READY)
             wanted = self._state is State.RUNNING
             self._worker = worker if wanted else None
@@ -164,11 +165,6 @@ class Supervisor:
             self._changed.notify_all()
 
     # --- calls -----------------------------------------------------------------------
-
-    @property
-    def operations(self) -> Mapping[str, Mapping[str, Any]]:
-        """See `Target.operations`."""
-        return self._operations
 
     @property
     def placement(self) -> str:

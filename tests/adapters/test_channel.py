@@ -101,6 +101,21 @@ def test_calls_and_futures_and_streams_share_a_worker(worker):
         assert list(threads.map(mixed, range(240))) == list(range(240))
 
 
+def test_what_nobody_waits_for_is_heard_after_calls_in_a_row(worker):
+    """While calls follow each other, the loop does not read; it begins again by itself."""
+    for number in range(200):
+        worker.call("echo", {"value": number}, PATIENCE_S)
+    heard = [worker.submit("echo", {"value": number}, PATIENCE_S) for number in range(3)]
+    assert [future.result(PATIENCE_S) for future in heard] == [0, 1, 2]
+
+    for number in range(200):
+        worker.call("echo", {"value": number}, PATIENCE_S)
+    ended = threading.Event()
+    worker.on_end(lambda _: ended.set())
+    os.kill(worker.pid, signal.SIGKILL)
+    assert ended.wait(PATIENCE_S)
+
+
 # --- deadlines and cancellation ------------------------------------------------
 
 

@@ -31,17 +31,19 @@ class WaitingCall:
         over: Whether it has ended.
     """
 
+    # What most calls never change costs none of them anything.
+    deadline_s: float | None = None
+    sent = False
+    over = False
+    _value: Any = None
+    _error: BaseException | None = None
+    # Held while there is nothing new; most calls are read by who waits for them, and need none.
+    # A lock wakes a thread faster than a condition.
+    _asleep: threading.Lock | None = None
+
     def __init__(self, number: int, operation: str) -> None:
         self.id = number
         self.operation = operation
-        self.deadline_s: float | None = None
-        self.sent = False
-        self.over = False
-        self._value: Any = None
-        self._error: BaseException | None = None
-        # Held while there is nothing new; most calls are read by who waits for them, and need none.
-        # A lock wakes a thread faster than a condition.
-        self._asleep: threading.Lock | None = None
 
     @property
     def ready(self) -> bool:
@@ -52,7 +54,8 @@ class WaitingCall:
         """It ended well."""
         self._value = value
         self.over = True
-        self.wake()
+        if self._asleep is not None:
+            self.wake()
 
     def fail(self, error: BaseException) -> None:
         """It ended otherwise; does nothing where it has ended already."""

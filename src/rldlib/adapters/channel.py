@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rldlib.adapters.io_loop import IoLoop
     from rldlib.adapters.listener import Listener
 
+# Where a call's message has its arguments.
+_ARGUMENTS = 3
+
 
 class Channel:
     """The host's end of one worker's socket. Safe for many threads.
@@ -49,7 +52,14 @@ class Channel:
         # Calls whose streams were dropped unread. A finalizer may run while its
         # very thread holds a lock: it only appends here.
         self._dropped: deque[WaitingCall] = deque()
-        self.line = Line(sock, loop, take_in=self._take_in, on_broken=listener.broken, on_lost=self._fail_all)
+        self.line = Line(
+            sock,
+            loop,
+            under_way=self._calls,
+            take_in=self._take_in,
+            on_broken=listener.broken,
+            on_lost=self._fail_all,
+        )
         self._memory = SharedMemory(self.line.send)
 
     # --- calls -------------------------------------------------------------------
@@ -72,7 +82,7 @@ class Channel:
 
     def call(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> Any:
         """See `Target.call`."""
-        until = _until(deadline_s)
+        until = None if deadline_s is None else time.monotonic() + deadline_s
         call = WaitingCall(next(self._ids), operation)
         parts = self._ready_to_send(call, arguments, deadline_s)
         try:
@@ -80,12 +90,12 @@ class Channel:
         except BaseException:
             self.cancel(call)
             raise
+        if in_time:
+            return call.result()
         if in_time is None:
             raise self._not_sent(call)
-        if not in_time:
-            self.cancel(call)
-            raise self._late(operation, deadline_s)
-        return call.result()
+        self.cancel(call)
+        raise self._late(operation, deadline_s)
 
     def submit(self, operation: str, arguments: Mapping[str, Any], deadline_s: float | None) -> CallFuture:
         """See `Target.submit`."""
@@ -153,8 +163,9 @@ class Channel:
     # --- what comes --------------------------------------------------------------
 
     def _take_in(self, data: bytes) -> None:
-        self._frames.feed(data)
-        while (frame := self._frames.next()) is not None:
+        frames = self._frames
+        frames.feed(data)
+        while frames.pending_bytes and (frame := frames.next()) is not None:
             message = decode(frame, self._memory.segments)
             kind = messages.verify(message, messages.FROM_WORKER)
             if kind == messages.REPLY:
@@ -203,10 +214,11 @@ class Channel:
 
     def _reply(self, number: int, value: Any) -> None:
         """As `_end`, for what most messages are."""
-        call = self._under_way(number)
+        call = self._calls.get(number) or self._under_way(number)
         if call is not None:
             call.reply(value)
-            self._take_out(number)
+            if self._calls.pop(number, None) is None:
+                self._take_out(number)
 
     def _under_way(self, number: int) -> WaitingCall | None:
         call = self._calls.get(number)
@@ -257,10 +269,12 @@ class Channel:
             raise self._late(call.operation, deadline_s)
         if self.line.lost is not None:
             raise self._lost_error(call)
-        self._sweep()
+        segments = self._memory.segments
+        if segments.let_go or self._dropped:
+            self._sweep()
         try:
             message = [messages.CALL, call.id, call.operation, arguments, deadline_s]
-            parts = encode(message, self._memory.segments)
+            parts = encode(message, segments, _ARGUMENTS)
         except EncodingError as exc:
             raise ArgumentsError(self._service, call.operation, [str(exc)]) from exc
         self._calls[call.id] = call
@@ -272,10 +286,8 @@ class Channel:
 
     def _sweep(self) -> None:
         """Tell the worker of what finalizers let go of: buffers, and streams that nobody reads."""
-        dropped = self._memory.segments.dropped()
-        if dropped:
-            for segment_id in dropped:
-                self.line.send([messages.FREE, segment_id])
+        for segment_id in self._memory.segments.dropped():
+            self.line.send([messages.FREE, segment_id])
         while self._dropped:
             self.cancel(self._dropped.popleft())
 

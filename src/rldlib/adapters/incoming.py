@@ -2,70 +2,92 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
-import time
+from time import monotonic
 
 from rldlib.wire.patience import SPIN_S, Patience
 
 _TIMEVAL = struct.Struct("ll")
-_MICRO = 1_000_000
+_MILLI = 1_000
 _READ_BYTES = 64 * 1024
+_NOW = int(socket.MSG_DONTWAIT)
 
 
 class Incoming:
-    """Reads a blocking socket. For one thread at a time."""
+    """Reads a blocking socket. For one thread at a time.
+
+    Attributes:
+        heard: When something came last, by the monotonic clock.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
+        self.heard = monotonic()
         self._sock = sock
-        self._timeout = 0
+        self._timeout_ms = 0
         self._patience = Patience()
-        # Made once: to make so large an object for every read costs more than the read.
-        self._buffer = memoryview(bytearray(_READ_BYTES))
 
-    def receive(self, seconds: float | None, *, spin: bool = False) -> bytes | None:
-        """What came, waiting at most so long; None where nothing did, empty at the end.
+    def receive(self, until: float | None, *, spin: bool = False) -> bytes | None:
+        """What came, waiting at most until then; None where nothing did, empty at the end.
 
         With `spin`, what comes next may come at once, and nobody else needs the processor.
 
         A worker that passes descriptors passes them to nobody: without room for
         them, the kernel drops them.
         """
-        if spin and (seconds is None or seconds > SPIN_S):
-            return self._soon(seconds)
-        self._set_timeout(seconds or 0.0)
-        return self._receive(0)
-
-    def _soon(self, seconds: float | None) -> bytes | None:
-        began = time.monotonic()
-        if self._patience.left > 0:
-            until = began + SPIN_S
-            while time.monotonic() < until:
-                came = self._receive(socket.MSG_DONTWAIT)
-                if came is not None:
-                    self._patience.spun(time.monotonic() - began)
-                    return came
-        self._set_timeout(seconds or 0.0)
+        began = monotonic()
+        seconds = 0.0
+        if until is not None:
+            seconds = until - began
+            if seconds <= 0:
+                return None
+            spin = spin and seconds > SPIN_S
+        if spin and self._patience.left > 0:
+            came = self._soon(began)
+            if came is not None:
+                return came
+        # In steps of a millisecond, so that calls with the same deadline mostly find it set.
+        timeout_ms = math.ceil(seconds * _MILLI)
+        if timeout_ms != self._timeout_ms:
+            self._set_timeout(timeout_ms)
         came = self._receive(0)
-        self._patience.slept(time.monotonic() - began)
+        now = monotonic()
+        if came:
+            self.heard = now
+        if spin:
+            self._patience.slept(now - began)
         return came
 
     def receive_now(self) -> bytes | None:
         """What has come already; as `receive`."""
-        return self._receive(socket.MSG_DONTWAIT)
+        came = self._receive(_NOW)
+        if came:
+            self.heard = monotonic()
+        return came
+
+    def _soon(self, began: float) -> bytes | None:
+        now, until = began, began + SPIN_S
+        while now < until:
+            came = self._receive(_NOW)
+            now = monotonic()
+            if came is not None:
+                self._patience.spun(now - began)
+                if came:
+                    self.heard = now
+                return came
+        return None
 
     def _receive(self, flags: int) -> bytes | None:
         try:
-            return bytes(self._buffer[: self._sock.recv_into(self._buffer, 0, flags)])
+            return self._sock.recv(_READ_BYTES, flags)
         except BlockingIOError:
             return None
         except OSError:
             return b""
 
-    def _set_timeout(self, seconds: float) -> None:
-        # In steps of a millisecond, so that calls with the same deadline mostly find it set.
-        micro = -int(-seconds * 1000 // 1) * 1000
-        if micro != self._timeout:
-            self._timeout = micro
-            value = _TIMEVAL.pack(*divmod(micro, _MICRO))
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+    def _set_timeout(self, milliseconds: int) -> None:
+        self._timeout_ms = milliseconds
+        seconds, left = divmod(milliseconds, _MILLI)
+        value = _TIMEVAL.pack(seconds, left * _MILLI)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import threading
 import time
@@ -13,11 +12,12 @@ from rldlib.adapters.incoming import Incoming
 from rldlib.adapters.io_loop import HANGUP, READABLE, WRITABLE
 from rldlib.adapters.outgoing import Outgoing
 from rldlib.adapters.turns import Turns
+from rldlib.adapters.watch import Watch
 from rldlib.wire.codec import encode
 from rldlib.wire.frames import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from rldlib.adapters.calls import WaitingCall
     from rldlib.adapters.io_loop import IoLoop
@@ -35,13 +35,13 @@ class Line:
     Args:
         sock: A blocking socket; the line owns it.
         loop: Reads where nobody waits, and sends what was left over.
+        under_way: The calls whose ends are still to come.
         take_in: Given what was read, in order; raises `ProtocolError`.
         on_broken: Told once that the worker must be killed if it lives.
         on_lost: Told once how it ended.
 
     Attributes:
         lost: How the worker ended; None while it lives.
-        last_heard: When something came from it last, by the monotonic clock.
     """
 
     def __init__(
@@ -49,15 +49,14 @@ class Line:
         sock: socket.socket,
         loop: IoLoop,
         *,
+        under_way: Collection[object],
         take_in: Callable[[bytes], None],
         on_broken: Callable[[], None],
         on_lost: Callable[[str], None],
     ) -> None:
         self.lost: str | None = None
-        self.last_heard = time.monotonic()
         self._sock = sock
-        self._fd = sock.fileno()
-        self._loop = loop
+        self._under_way = under_way
         self._take_in = take_in
         self._on_broken = on_broken
         self._on_lost = on_lost
@@ -67,9 +66,12 @@ class Line:
         self._outgoing = Outgoing(sock)
         self._turns = Turns(self._lock, self._arm)
         self._ending: str | None = None
-        # What the loop waits for; None where it does not at all.
-        self._events: int | None = READABLE
-        loop.watch(self._fd, self._on_ready)
+        self._watch = Watch(loop, sock.fileno(), self._on_ready, self._lock, self._arm)
+
+    @property
+    def last_heard(self) -> float:
+        """When something came from it last, by the monotonic clock."""
+        return self._incoming.heard
 
     # --- sending -----------------------------------------------------------------
 
@@ -82,52 +84,56 @@ class Line:
             False where it was sent and is not ready in time, None where it
             was not sent: there was no room in time, or the worker is lost.
         """
+        if self._outgoing.blocked and not self._wait_for_room(until):
+            return None
         if self._turns.mine():  # a callback of the thread that reads
             return self.wait(call, until) if self.post(parts, call, until) else None
         try:
-            # With the lead: else the loop would wake up for the reply too.
-            if not self.post(parts, call, until, lead=True):
-                return None
-            if self._turns.mine():
+            with self._lock:
+                if self.lost is not None:
+                    return None
+                # With the lead, where it is to be had: else the loop would wake up for the reply too.
+                leads = self._turns.claim()
+            self._outgoing.send(parts, call)
+            if self._outgoing.blocked:
+                self._arm_now()
+            if leads:
                 self._read_for(call, until)
         finally:
             self._leave()
-        return call.ready or self.wait(call, until)
+        return call.over or self.wait(call, until)
 
-    def post(
-        self, parts: list[bytes | memoryview], call: WaitingCall, until: float | None, *, lead: bool = False
-    ) -> bool:
+    def post(self, parts: list[bytes | memoryview], call: WaitingCall, until: float | None) -> bool:
         """Put a call on its way; False where there was no room for it in time, or the worker is lost."""
+        if self._outgoing.blocked and not self._wait_for_room(until):
+            return False
+        if self.lost is not None:
+            return False
+        self._outgoing.send(parts, call)
+        with self._lock:
+            # Perhaps nobody waits for its end: the loop is to see it.
+            self._watch.attend()
+            self._arm()
+        return True
+
+    def send(self, message: list[Any], fd: int | None = None) -> None:
+        """Send what nobody waits for; takes the descriptor over. Does nothing where the worker is lost."""
+        self._outgoing.send(encode(message), fd=fd)
+        if self._outgoing.blocked:
+            self._arm_now()
+
+    def _wait_for_room(self, until: float | None) -> bool:
         with self._lock:
             while self._outgoing.full and self.lost is None:
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     return False
                 self._room.wait(left)
-            if self.lost is not None:
-                return False
-            if lead:
-                self._turns.claim()
-            self._outgoing.send(parts, call)
-            if not self._outgoing.empty:
-                self._arm()
-        return True
-
-    def send(self, message: list[Any], fd: int | None = None) -> None:
-        """Send what nobody waits for; takes the descriptor over. Does nothing where the worker is lost."""
-        parts = encode(message)
-        with self._lock:
-            if self.lost is None:
-                self._outgoing.send(parts, fd=fd)
-                if not self._outgoing.empty:
-                    self._arm()
-            elif fd is not None:
-                os.close(fd)
+        return self.lost is None
 
     def take_back(self, call: WaitingCall) -> bool:
         """Whether nothing of a call was sent yet; then nothing will be."""
-        with self._lock:
-            return self._outgoing.drop(call)
+        return self._outgoing.drop(call)
 
     # --- reading -----------------------------------------------------------------
 
@@ -165,25 +171,25 @@ class Line:
     def _leave(self) -> None:
         if self._turns.mine():
             with self._lock:
-                self._turns.leave()
+                if not self._turns.leave():
+                    self._rest()
                 if self.lost is not None:
                     self._sock.close()
 
     def _read_for(self, call: WaitingCall, until: float | None) -> None:
-        while not call.over and not call.ready and not self._turns.over:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
-                return
+        turns = self._turns
+        while not (call.over or call.ready or turns.over):
             # Where others wait too, the processor is theirs.
-            self._take(self._incoming.receive(left, spin=self._turns.alone))
+            data = self._incoming.receive(until, spin=turns.alone)
+            if data is not None:
+                self._take(data)
+            elif until is not None and time.monotonic() >= until:
+                return
 
-    def _take(self, data: bytes | None) -> None:
-        if data is None:
-            return
+    def _take(self, data: bytes) -> None:
         if not data:
             self._at_end()
             return
-        self.last_heard = time.monotonic()
         try:
             self._take_in(data)
         except ProtocolError as exc:
@@ -201,34 +207,41 @@ class Line:
         """In the loop's thread."""
         with self._lock:
             if events & WRITABLE:
-                self._outgoing.flush()
+                self._outgoing.flush(again=True)
                 if not self._outgoing.full:
                     self._room.notify_all()
                 self._arm()
             leads = events & ~WRITABLE != 0 and self._turns.claim()
             if not leads and events & HANGUP:
                 # It stays to be told: where somebody reads, let only them see it.
-                self._loop.forget(self._fd)
-                self._events = None
+                self._watch.pause()
         if leads:
             try:
-                self._take(self._incoming.receive_now())
+                data = self._incoming.receive_now()
+                if data is not None:
+                    self._take(data)
             finally:
-                self._leave()
+                with self._lock:
+                    if not self._turns.leave():
+                        self._arm()
+                    if self.lost is not None:
+                        self._sock.close()
+
+    def _rest(self) -> None:
+        """Nobody reads, and nobody waits to; soon somebody may again. With the lock held."""
+        if self._under_way:
+            self._watch.attend()
+        else:
+            self._watch.rest(self._incoming.heard)
+        self._arm()
+
+    def _arm_now(self) -> None:
+        with self._lock:
+            self._arm()
 
     def _arm(self) -> None:
         """Have the loop wait for what nobody else does. With the lock held."""
-        if self._turns.over:
-            return
-        reading = 0 if self._turns.leader is not None else READABLE
-        events = reading if self._outgoing.empty else reading | WRITABLE
-        if self._events is None:
-            if reading:
-                self._loop.watch(self._fd, self._on_ready, events)
-                self._events = events
-        elif events != self._events:
-            self._loop.change(self._fd, events)
-            self._events = events
+        self._watch.adjust(read=self._turns.leader is None, write=self._outgoing.blocked)
 
     # --- the end -----------------------------------------------------------------
 
@@ -252,7 +265,7 @@ class Line:
             self._turns.over = True
             self._outgoing.close()
             self._room.notify_all()
-            self._loop.forget(self._fd)
+            self._watch.close()
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
             if self._turns.leader is None:
@@ -264,6 +277,9 @@ class Line:
         self._lock = threading.Lock()
         self._turns = Turns(self._lock, self._arm)
         self._turns.over = True
+        self._watch.abandon()
+        self._outgoing = Outgoing(self._sock)
+        self._outgoing.close()
         self.lost = how
         self._sock.close()
 
@@ -273,7 +289,7 @@ class Line:
             self._turns.over = True
             ending = self._ending
             # The other end stays readable: the loop would never sleep again.
-            self._loop.forget(self._fd)
+            self._watch.close()
         if ending is not None:
             self.finish(ending)
         elif self.lost is None:

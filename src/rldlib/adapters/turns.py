@@ -16,7 +16,7 @@ class Turns:
 
     Args:
         lock: Held around every method that says so; it is the line's.
-        arm: Called with the lock held whenever the leader changed.
+        arm: Called with the lock held whenever somebody leads where nobody did, or the other way round.
 
     Attributes:
         leader: The thread that leads; None where none does.
@@ -47,10 +47,10 @@ class Turns:
         self._arm()
         return True
 
-    def leave(self) -> None:
-        """Hand the lead on, which this thread has. With the lock held."""
+    def leave(self) -> bool:
+        """Hand the lead on, which this thread has; whether there is anybody for it. With the lock held."""
         self.leader = None
-        self.appoint()
+        return self._appoint()
 
     def follow(self, call: WaitingCall, seconds: float | None) -> None:
         """Sleep until the call is ready, the lead is free for it, or so many seconds."""
@@ -64,15 +64,18 @@ class Turns:
         """It may have been woken to lead, and leaves instead: wake another."""
         if self._followers.pop(call.id, None) is not None and self.leader is None:
             with self._lock:
-                self.appoint()
+                self._hand_on()
 
-    def appoint(self) -> None:
-        """Wake one who waits to take the lead; where nobody does, the loop reads. With the lock held."""
-        if self.leader is not None:
-            return
+    def _hand_on(self) -> None:
+        # Asked again: meanwhile another may have taken it.
+        if self.leader is None and not self._appoint():
+            self._arm()
+
+    def _appoint(self) -> bool:
+        """Wake one who waits to take the lead; False where nobody does."""
         if self._followers:
             for call in tuple(self._followers.values()):
                 if not call.ready:
                     call.wake()
-                    return
-        self._arm()
+                    return True
+        return False

@@ -21,7 +21,7 @@ from rldlib.wire.tags import MAX_DEPTH, TAG
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from rldlib.wire.segments import Outside
@@ -50,19 +50,23 @@ class EncodingError(TypeError):
         return f"{self.path or 'the value'} {self.reason}"
 
 
-def encode(message: list[Any], outside: Outside | None = None) -> list[bytes | memoryview]:
+def encode(
+    message: list[Any], outside: Outside | None = None, payload: int | None = None
+) -> list[bytes | memoryview]:
     """The parts of the message's frame, for ``sendmsg``: header and head first.
 
     Args:
         message: A list; its elements may be any values that travel.
         outside: Where large buffers go; None sends them inline.
+        payload: Which element may be anything, where the others are certainly plain.
 
     Raises:
         EncodingError: A value does not travel, or is too large. Nothing is
             left in `outside` then.
     """
-    if is_plain(message):
-        return _parts(message, [])
+    if is_plain(message if payload is None else message[payload]):
+        head = _head(message)
+        return [header(len(head), len(head)) + head]
     lowering = Lowering(outside)
     try:
         try:
@@ -94,7 +98,8 @@ def decode(frame: Frame, outside: Outside | None = None) -> list[Any]:
         raise ProtocolError(f"a frame whose head is no JSON: {exc!r:.200}") from exc
     if end != len(text) or type(message) is not list:
         raise ProtocolError("a frame whose head is no JSON list")
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    # What is nested so deep has as many brackets twice.
+    if len(text) > 2 * MAX_DEPTH and text.count("[") + text.count("{") > MAX_DEPTH:
         bound_depth(message)
     if _TAG_TEXT in text:
         Raising(frame.tail, outside).message(message)
@@ -104,21 +109,7 @@ def decode(frame: Frame, outside: Outside | None = None) -> list[Any]:
 
 
 def _parts(lowered: list[Any], buffers: list[memoryview]) -> list[bytes | memoryview]:
-    try:
-        head = _write(lowered).encode("utf-8", "surrogatepass")
-    except ValueError as exc:
-        raise EncodingError("", f"cannot be written: {exc}") from exc
-    if len(head) > MAX_HEAD_BYTES:
-        raise EncodingError(
-            "",
-            f"takes {len(head):,} bytes as JSON, and at most {MAX_HEAD_BYTES:,} are allowed; "
-            "bytes and arrays are not JSON, and may be larger",
-        )
-    if len(head) > _SHORT_HEAD_BYTES and _crowded(head):
-        raise EncodingError(
-            "",
-            "holds more than a million values and names; an array counts as one, and a stream's items singly",
-        )
+    head = _head(lowered)
     size = len(head) + sum(map(len, buffers))
     if size > MAX_FRAME_BYTES:
         raise EncodingError(
@@ -138,17 +129,39 @@ def _crowded(head: bytes) -> bool:
     return is_crowded(head)
 
 
-def _writer() -> Callable[[list[Any]], str]:
+def _head(lowered: list[Any]) -> bytes:
+    try:
+        head = "".join(_write(lowered, 0)).encode("utf-8", "surrogatepass")
+    except ValueError as exc:
+        raise EncodingError("", f"cannot be written: {exc}") from exc
+    if len(head) > MAX_HEAD_BYTES:
+        raise EncodingError(
+            "",
+            f"takes {len(head):,} bytes as JSON, and at most {MAX_HEAD_BYTES:,} are allowed; "
+            "bytes and arrays are not JSON, and may be larger",
+        )
+    if len(head) > _SHORT_HEAD_BYTES and _crowded(head):
+        raise EncodingError(
+            "",
+            "holds more than a million values and names; an array counts as one, and a stream's items singly",
+        )
+    return head
+
+
+def _writer() -> Callable[[list[Any], int], Iterable[str]]:
     json_text = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
     make = getattr(json_encoder, "c_make_encoder", None)
     if make is None:
-        return json_text.encode
+        return lambda message, _: (json_text.encode(message),)
     # `JSONEncoder.encode` makes this object anew each time: a third of what a small message costs.
     # The markers (None) would look for cycles; the depth was bounded already.
-    chunks = make(None, json_text.default, json_encoder.encode_basestring, None, ":", ",", False, False, True)  # noqa: FBT003
-    return lambda message: "".join(chunks(message, 0))
+    text = json_encoder.encode_basestring
+    written: Callable[[list[Any], int], Iterable[str]]
+    written = make(None, json_text.default, text, None, ":", ",", False, False, True)  # noqa: FBT003
+    return written
 
 
+# Called with a message and 0, it gives the parts of its JSON.
 _write = _writer()
 # What `raw_decode` calls; it raises StopIteration where there is no value at all.
 _read: Callable[[str, int], tuple[Any, int]] = vars(json.JSONDecoder())["scan_once"]

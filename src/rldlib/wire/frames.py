@@ -10,6 +10,10 @@ from __future__ import annotations
 from struct import Struct
 
 HEADER = Struct("<II")
+# The eight bytes in front of a body, of its size and the size of its head.
+header = HEADER.pack
+_HEADER_BYTES = HEADER.size
+_read_header = HEADER.unpack_from
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 # Read, JSON becomes larger: a text up to four times, other values as `rldlib.wire.marks` bounds them.
 MAX_HEAD_BYTES = 16 * 1024 * 1024
@@ -41,6 +45,9 @@ class FrameReader:
     What it holds is bounded by what was really received: a header's claim
     reserves nothing, and a claim above `max_bytes` is refused at once, as is
     one of more than `max_head_bytes` of JSON.
+
+    Attributes:
+        pending_bytes: How many bytes wait: for the rest of their frame, or for `next`.
     """
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES, max_head_bytes: int = MAX_HEAD_BYTES) -> None:
@@ -48,10 +55,12 @@ class FrameReader:
         self._max_head_bytes = max_head_bytes
         self._buffer: bytes | bytearray = b""
         self._at = 0
+        self.pending_bytes = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came from the peer."""
-        if self._at == len(self._buffer):
+        pending, self.pending_bytes = self.pending_bytes, self.pending_bytes + len(data)
+        if not pending:
             # Mostly one read is one frame: it is then read where it lies.
             self._buffer, self._at = data, 0
             return
@@ -70,11 +79,11 @@ class FrameReader:
                 head than body.
         """
         buffer, at = self._buffer, self._at
-        start = at + HEADER.size
+        start = at + _HEADER_BYTES
         if len(buffer) < start:
             return None
-        size, head_size = HEADER.unpack_from(buffer, at)
-        if size > self._max_bytes or head_size > size or head_size > self._max_head_bytes:
+        size, head_size = _read_header(buffer, at)
+        if not head_size <= size <= self._max_bytes or head_size > self._max_head_bytes:
             raise ProtocolError(
                 f"a frame claims {size:,} bytes, {head_size:,} of them its head; "
                 f"at most {self._max_bytes:,} are allowed, {self._max_head_bytes:,} of them its head"
@@ -83,20 +92,11 @@ class FrameReader:
         if len(buffer) < end:
             return None
         self._at = end
+        self.pending_bytes = len(buffer) - end
         if head_size == size:
-            return Frame(bytes(buffer[start:end]))
+            return Frame(bytes(buffer[start:end]), _NOTHING)
         with memoryview(buffer) as whole:
             head = bytes(whole[start : start + head_size])
             # Copied where the buffer will still change: a view would pin it.
             tail = bytes(whole[start + head_size : end])
         return Frame(head, memoryview(tail))
-
-    @property
-    def pending_bytes(self) -> int:
-        """How many bytes wait for the rest of their frame."""
-        return len(self._buffer) - self._at
-
-
-def header(size: int, head_size: int) -> bytes:
-    """The eight bytes in front of a body of `size` bytes."""
-    return HEADER.pack(size, head_size)

@@ -16,34 +16,28 @@ if TYPE_CHECKING:
 
 PLAIN = frozenset((str, int, float, bool, type(None)))
 _STR = frozenset((str,))
-# From so many items on, looking at all types at once is faster than one after the other.
-_MANY = 16
 # Nesting that is plain for sure; what is deeper is looked at exactly.
 _SHALLOW = MAX_DEPTH // 2
 
 
 def is_plain(value: Any, levels: int = _SHALLOW) -> bool:
-    """Whether JSON has all of it already, as it is, and it is not too deep to say."""
+    """Whether JSON has all of it already, as it is, and it is not too deep to say.
+
+    Every message asks this, so the types of a container are looked at in one step, not in a loop.
+    """
     kind = type(value)
     if kind is dict:
-        if TAG in value or not _are_str(value):
+        if TAG in value or not _STR.issuperset(map(type, value)):
             return False
         value = value.values()
     elif kind is not list and kind is not tuple:
-        return False
-    if len(value) > _MANY and PLAIN.issuperset(map(type, value)):
+        return kind in PLAIN
+    if PLAIN.issuperset(map(type, value)):
         return True
-    for item in value:
-        if type(item) not in PLAIN and not (levels and is_plain(item, levels - 1)):
-            return False
-    return True
-
-
-def _are_str(keys: dict[Any, Any]) -> bool:
-    if len(keys) > _MANY:
-        return _STR.issuperset(map(type, keys))
-    for key in keys:  # noqa: SIM110 - a generator would cost more than what it looks at
-        if type(key) is not str:
+    if not levels:
+        return False
+    for item in value:  # noqa: SIM110 - a generator would cost more than what it looks at
+        if type(item) not in PLAIN and not is_plain(item, levels - 1):
             return False
     return True
 

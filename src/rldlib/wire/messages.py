@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    Shape = tuple[int, tuple[tuple[type, ...], ...], frozenset[tuple[type, ...]], int]
+
 PROTOCOL = 1
 
 START = "start"
@@ -75,34 +77,47 @@ _NUMBER = (int, float)
 _OPTIONAL_NUMBER = (int, float, type(None))
 _ANY = (object,)
 
-# Kind -> the types of the elements after it. `bool` passes for no number.
-FROM_HOST: Mapping[str, tuple[tuple[type, ...], ...]] = {
-    START: ((dict,),),
-    CALL: ((int,), (str,), (dict,), _OPTIONAL_NUMBER),
-    CANCEL: ((int,),),
-    CREDIT: ((int,), (int,)),
-    CHECK: ((int,),),
-    SEGMENT: ((int,), (int,), (str,)),
-    FREE: ((int,),),
-    STOP: (_NUMBER,),
+
+def _shape(*allowed: tuple[type, ...]) -> Shape:
+    """What `verify` looks at: the size, the types of each element, and all of them that fit as they are.
+
+    What may be anything comes last. `bool` passes for no number.
+    """
+    fitting: set[tuple[type, ...]] = {()}
+    for types in allowed:
+        if types is not _ANY:
+            fitting = {(*before, kind) for before in fitting for kind in types}
+    return len(allowed) + 1, allowed, frozenset(fitting), 1 + sum(types is not _ANY for types in allowed)
+
+
+# Kind -> what comes after it.
+FROM_HOST: Mapping[str, Shape] = {
+    START: _shape((dict,)),
+    CALL: _shape((int,), (str,), (dict,), _OPTIONAL_NUMBER),
+    CANCEL: _shape((int,)),
+    CREDIT: _shape((int,), (int,)),
+    CHECK: _shape((int,)),
+    SEGMENT: _shape((int,), (int,), (str,)),
+    FREE: _shape((int,)),
+    STOP: _shape(_NUMBER),
 }
-FROM_WORKER: Mapping[str, tuple[tuple[type, ...], ...]] = {
-    READY: ((dict,),),
-    FAILED: ((dict,),),
-    REPLY: ((int,), _ANY),
-    FAULT: ((int,), (str,), (str,), (str,)),
-    REFUSED: ((int,), (list,)),
-    ITEM: ((int,), _ANY),
-    END: ((int,),),
-    BEAT: (),
-    LOG: ((int,), (str,), (str,)),
-    PROGRESS: ((int,), _NUMBER, _OPTIONAL_NUMBER, (str,)),
-    NEED: ((int,),),
-    FREE: ((int,),),
+FROM_WORKER: Mapping[str, Shape] = {
+    READY: _shape((dict,)),
+    FAILED: _shape((dict,)),
+    REPLY: _shape((int,), _ANY),
+    FAULT: _shape((int,), (str,), (str,), (str,)),
+    REFUSED: _shape((int,), (list,)),
+    ITEM: _shape((int,), _ANY),
+    END: _shape((int,)),
+    BEAT: _shape(),
+    LOG: _shape((int,), (str,), (str,)),
+    PROGRESS: _shape((int,), _NUMBER, _OPTIONAL_NUMBER, (str,)),
+    NEED: _shape((int,)),
+    FREE: _shape((int,)),
 }
 
 
-def verify(message: list[Any], shapes: Mapping[str, tuple[tuple[type, ...], ...]]) -> str:
+def verify(message: list[Any], shapes: Mapping[str, Shape]) -> str:
     """The message's kind, once it was seen to fit `FROM_HOST` or `FROM_WORKER`.
 
     Only the outer shape is seen to: what is inside ``start``, ``ready`` and
@@ -117,10 +132,12 @@ def verify(message: list[Any], shapes: Mapping[str, tuple[tuple[type, ...], ...]
         # Only a text is quoted: what a peer made of an array may be nothing that can be shown.
         told = repr(kind[:80]) if type(kind) is str else f"a {type(kind).__name__}"
         raise ProtocolError(f"a message of an unknown kind: {told}")
-    if len(message) != len(shape) + 1:
-        raise ProtocolError(f"a {kind} message with {len(message) - 1} elements; it has {len(shape)}")
-    for index, allowed in enumerate(shape, 1):
-        if allowed is not _ANY and type(message[index]) not in allowed:
-            found = type(message[index]).__name__
-            raise ProtocolError(f"a {kind} message whose element {index} is a {found}")
+    size, allowed, fitting, bounded = shape
+    if len(message) != size:
+        raise ProtocolError(f"a {kind} message with {len(message) - 1} elements; it has {size - 1}")
+    # All types in one step: this is asked of every message.
+    if tuple(map(type, message[1:bounded])) not in fitting:
+        index = next(n for n, types in enumerate(allowed, 1) if type(message[n]) not in types)
+        found = type(message[index]).__name__
+        raise ProtocolError(f"a {kind} message whose element {index} is a {found}")
     return kind

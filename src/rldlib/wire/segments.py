@@ -62,6 +62,9 @@ class Segments:
 
     It satisfies `Outside`. `more` is asked for a segment when none that is
     free holds a buffer: it returns whether asking again is worth while.
+
+    Attributes:
+        let_go: Not empty where `dropped` has something to tell.
     """
 
     def __init__(self, more: Callable[[int], bool] | None = None) -> None:
@@ -72,7 +75,8 @@ class Segments:
         self._own: set[int] = set()
         self._free: dict[int, int] = {}
         self._lent: set[int] = set()
-        self._dropped: deque[int] = deque()
+        # What was let go of here, and the peer was not told of.
+        self.let_go: deque[int] = deque()
         self._loans: dict[int, ref[Any]] = {}
 
     def add_own(self, segment_id: int, mapping: mmap.mmap) -> None:
@@ -126,18 +130,16 @@ class Segments:
             self._lent.add(segment_id)
         lent = _lend(mapping, length)
         # Kept until the next one: a reference that is gone itself tells nothing.
-        dropped = self._dropped.append
+        dropped = self.let_go.append
         self._loans[segment_id] = ref(lent, lambda _: dropped(segment_id))
         return lent
 
     def dropped(self) -> list[int]:
         """The segments let go of here since the last time: the peer is to be told, each once."""
-        if not self._dropped:
-            return []
         told = []
         with self._lock:
-            while self._dropped:
-                told.append(self._dropped.popleft())
+            while self.let_go:
+                told.append(self.let_go.popleft())
             self._lent.difference_update(told)
         return told
 

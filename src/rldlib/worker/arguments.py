@@ -39,21 +39,27 @@ class Binding:
         built = {name: builder(hints[name]) for name in self._names & hints.keys()}
         self._builders = {name: build for name, build in built.items() if build is not None}
 
-    def bind(self, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The keyword arguments, and every reason why they do not fit the function."""
+    def bind(self, arguments: dict[str, Any]) -> list[str]:
+        """Make the arguments those of the function, in place; every reason why they do not fit it."""
         given = arguments.keys()
         issues = []
         if not self._required <= given:
             issues = [f"{name} is missing" for name in sorted(self._required - given)]
         if not given <= self._names and not self._open:
             issues += [f"{name} is no argument of it" for name in sorted(given - self._names)]
+        if self._builders:
+            issues += self._build(arguments)
+        return issues
+
+    def _build(self, arguments: dict[str, Any]) -> list[str]:
+        issues = []
         for name, build in self._builders.items():
             if name in arguments:
                 try:
                     arguments[name] = build(arguments[name], name)
                 except MisfitError as exc:
                     issues.append(str(exc))
-        return arguments, issues
+        return issues
 
 
 def builder(annotation: Any, within: tuple[Any, ...] = ()) -> Builder | None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rldlib.worker.connection import Connection
     from rldlib.worker.operations import Operation
 
+# Where a reply has its result.
+_RESULT = 2
+
 
 class Call:
     """One call of a function, performed by the thread that runs it.
@@ -26,19 +29,20 @@ class Call:
         cancelled: Whether the host gave it up.
     """
 
+    cancelled = False
+
     def __init__(
         self,
         connection: Connection,
         message: list[Any],
         operation: Operation | None,
-        done: Callable[[int], object],
+        done: Callable[[int, None], object],
     ) -> None:
         _, self.id, self._name, self._arguments, deadline_s = message
         self._connection = connection
         self._operation = operation
         self._due = None if deadline_s is None else monotonic() + deadline_s
         self._done = done
-        self.cancelled = False
 
     def run(self) -> None:
         """Perform it and tell its end; nothing comes out."""
@@ -46,8 +50,7 @@ class Call:
         try:
             keywords = self.begin()
             if keywords is not None:
-                assert self._operation is not None
-                result = self._operation.function(**keywords)
+                result = self._operation.function(**keywords)  # type: ignore[union-attr] # it has begun
                 # Let go of the arguments first: what memory they lie in is freed with the reply.
                 keywords = None
                 self.reply(result)
@@ -80,16 +83,19 @@ class Call:
         elif self._operation is None:
             self._end([messages.REFUSED, self.id, [f"there is no operation {self._name}"]])
         else:
-            keywords, issues = self._operation.binding.bind(arguments)
+            issues = self._operation.binding.bind(arguments)
             if not issues:
-                return keywords
+                bound: dict[str, Any] = arguments
+                return bound
             self._end([messages.REFUSED, self.id, issues])
         return None
 
     def reply(self, result: Any) -> None:
         """End it with its result, or with a fault where that does not travel."""
+        # First: the host may use the id again as soon as it has the end.
+        self._done(self.id, None)
         try:
-            self._end([messages.REPLY, self.id, result])
+            self._connection.send([messages.REPLY, self.id, result], _RESULT)
         except EncodingError as exc:
             self.unsent(exc)
 
@@ -106,8 +112,7 @@ class Call:
         self._end([messages.FAULT, self.id, *told(exc)])
 
     def _end(self, message: list[Any]) -> None:
-        # First: the host may use the id again as soon as it has the end.
-        self._done(self.id)
+        self._done(self.id, None)
         self._connection.send(message)
 
 

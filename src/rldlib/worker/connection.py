@@ -69,9 +69,12 @@ class Connection:
         Raises:
             ProtocolError: The host sent what is no message.
         """
-        while (frame := self._reader.next()) is not None:
+        reader = self._reader
+        while reader.pending_bytes and (frame := reader.next()) is not None:
             message = decode(frame, self._segments)
             kind = messages.verify(message, messages.FROM_HOST)
+            if kind == messages.CALL:
+                return message  # what most messages are
             if kind == messages.SEGMENT:
                 self._add_segment(*message[1:])
             elif kind == messages.FREE:
@@ -81,25 +84,20 @@ class Connection:
                 return message
         return None
 
-    def send(self, message: list[Any]) -> None:
+    def send(self, message: list[Any], payload: int | None = None) -> None:
         """Send a message, after those that wait; does nothing once the host is gone.
+
+        Args:
+            message: As `encode` takes it.
+            payload: Which of its elements may be anything; None where each may.
 
         Raises:
             EncodingError: Something in it does not travel; nothing was sent.
         """
-        parts = encode(message, self._segments)
-        dropped = self._segments.dropped()
-        if dropped:
-            freed = [part for segment_id in dropped for part in encode([messages.FREE, segment_id])]
+        parts = encode(message, self._segments, payload)
+        if self._segments.let_go:
+            freed = [part for gone in self._segments.dropped() for part in encode([messages.FREE, gone])]
             parts.insert(0, b"".join(freed))
-        self._send(parts)
-
-    def send_droppable(self, message: list[Any]) -> None:
-        """Send what may be lost when too much waits already. It never blocks on another sender."""
-        if self._waiting_bytes < _MAX_WAITING_BYTES:
-            self.send(message)
-
-    def _send(self, parts: list[Any]) -> None:
         # A finalizer or a log record may come here while this very thread is
         # sending: it must neither wait for itself nor cut into a frame. So
         # nobody waits: what comes meanwhile is queued, and the sender goes on.
@@ -113,6 +111,15 @@ class Connection:
             queued = [bytes(part) for part in parts]
             self._waiting_bytes += sum(map(len, queued))
             self._waiting.append(queued)
+        if self._waiting:
+            self._send_waiting()
+
+    def send_droppable(self, message: list[Any]) -> None:
+        """Send what may be lost when too much waits already. It never blocks on another sender."""
+        if self._waiting_bytes < _MAX_WAITING_BYTES:
+            self.send(message)
+
+    def _send_waiting(self) -> None:
         while self._waiting and self._sending.acquire(blocking=False):
             try:
                 while self._waiting:
@@ -127,7 +134,7 @@ class Connection:
             return
         try:
             sent = self._socket.sendmsg(parts)
-            if sent < sum(map(len, parts)):
+            if sent < (len(parts[0]) if len(parts) == 1 else sum(map(len, parts))):
                 # Rare: a large message, and a signal or a full buffer.
                 self._socket.sendall(b"".join(parts)[sent:])
         except OSError:
@@ -144,13 +151,23 @@ class Connection:
             size, ancillary, _, _ = self._soon() if spin else self._receive()
         except OSError:
             return False
+        if ancillary:
+            self._keep(ancillary)
+        if not size:
+            return False
+        self._reader.feed(bytes(self._buffer[:size]))
+        return True
+
+    @property
+    def heard(self) -> bool:
+        """Whether some of what was read waits for `next`."""
+        return self._reader.pending_bytes > 0
+
+    def _keep(self, ancillary: list[tuple[int, int, bytes]]) -> None:
         for level, kind, payload in ancillary:
             if level == SOL_SOCKET and kind == SCM_RIGHTS:
                 whole = len(payload) - len(payload) % array("i").itemsize
                 self._descriptors.extend(array("i", payload[:whole]))
-        if size:
-            self._reader.feed(bytes(self._buffer[:size]))
-        return bool(size)
 
     def _receive(self, flags: int = 0) -> Any:
         return self._socket.recvmsg_into([self._buffer], _ANCILLARY_BYTES, flags)

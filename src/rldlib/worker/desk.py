@@ -48,6 +48,7 @@ class Desk:
         self._loop = loop
         self._records = records
         self._calls: dict[int, Call] = {}
+        self._forget = self._calls.pop
         self._queue: deque[Call] = deque()
         self.ended = False
         self.roused = 0
@@ -67,7 +68,10 @@ class Desk:
         operation = self._operations.get(message[2])
         if message[1] in self._calls:
             raise ProtocolError(f"two calls have the id {message[1]}")
-        call = self._call(message, operation)
+        if operation is None or not (operation.asynchronous or operation.stream):
+            call = Call(self._connection, message, operation, self._forget)
+        else:
+            call = self._special(message, operation)
         if self.ended:
             call.give_up()
             return
@@ -129,16 +133,14 @@ class Desk:
         for thread in self._others:
             thread.join(max(0.0, deadline - monotonic()))
 
-    def _call(self, message: list[Any], operation: Operation | None) -> Call:
+    def _special(self, message: list[Any], operation: Operation) -> Call:
         known: tuple[Any, ...] = (self._connection, message, operation, self._forget)
-        if operation is not None and operation.asynchronous:
+        if operation.asynchronous:
             from rldlib.worker.coroutines import AsyncCall
 
             assert self._loop is not None
             return AsyncCall(*known, loop=self._loop)
-        if operation is not None and operation.stream:
-            return StreamCall(*known, resume=self._put)
-        return Call(*known)
+        return StreamCall(*known, resume=self._put)
 
     def _next(self) -> Call | None:
         """The next call, as soon as there is one; None at the end."""
@@ -155,8 +157,9 @@ class Desk:
 
     def _put(self, call: Call) -> None:
         self._queue.append(call)
-        # Also where the thread that reads will perform it: then another one is to read.
-        self._wake()
+        if self._asleep:
+            # Also where the thread that reads will perform it: then another one is to read.
+            self._wake()
 
     def _sleep(self) -> None:
         """Sleep until there is something to do, or to read."""
@@ -180,9 +183,6 @@ class Desk:
         self.roused += 1
         asleep.release()
         return True
-
-    def _forget(self, call_id: int) -> None:
-        self._calls.pop(call_id, None)
 
 
 def answer_check(connection: Connection, check: Any, message_id: int) -> None:

@@ -174,7 +174,7 @@ class Worker:
     def _take_in(self, life: Life, desk: Desk, *, spin: bool) -> bool:
         """Wait for what the host says, and deal with all that came; False once nothing more comes."""
         try:
-            if self._deal(life, desk):
+            if self._connection.heard and self._deal(life, desk):
                 return True
             if self._connection.read(spin=spin):
                 self._deal(life, desk)

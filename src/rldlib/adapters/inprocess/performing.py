@@ -92,8 +92,8 @@ class Performer:
 
     # --- what a desk says: the two methods of a connection that it uses --------------
 
-    def send(self, message: list[Any]) -> None:
-        """Tell the host something.
+    def send(self, message: list[Any], _payload: int | None = None) -> None:
+        """Tell the host something. See `Connection.send`.
 
         Raises:
             EncodingError: Something in it does not travel; nothing was told.
