@@ -303,8 +303,9 @@ class Peer:
         self.say("fault", number, "ValueError", "no more", "")
 
     def call_stream_beyond_credit(self, number):
-        for item in range(1000):
-            self.say("item", number, item)
+        """All at once: who takes them one by one might give credit as fast as they come."""
+        bodies = [json.dumps(["item", number, item]).encode() for item in range(1000)]
+        self.send(b"".join(HEADER.pack(len(body), len(body)) + body for body in bodies))
 
     def call_stream_that_replies(self, number):
         self.say("reply", number, None)

@@ -168,3 +168,15 @@ def test_once_closed_it_sends_nothing_and_closes_descriptors(outgoing, pair):
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(mine)
     os.close(other)
+
+
+def test_what_comes_while_a_call_is_taken_back_is_sent(outgoing, pair):
+    taken, late = _call(1), _call(2)
+    with outgoing._sending:
+        outgoing.send([b"first"])
+        outgoing.send([b"taken"], taken)
+        outgoing.send([b" late"], late)
+
+    assert outgoing.drop(taken)
+    assert pair[1].recv(100) == b"first late"
+    assert late.sent

@@ -216,16 +216,21 @@ class Line:
                 # It stays to be told: where somebody reads, let only them see it.
                 self._watch.pause()
         if leads:
-            try:
-                data = self._incoming.receive_now()
-                if data is not None:
-                    self._take(data)
-            finally:
-                with self._lock:
-                    if not self._turns.leave():
-                        self._arm()
-                    if self.lost is not None:
-                        self._sock.close()
+            self._read_now()
+
+    def _read_now(self) -> None:
+        """Take in what lies in the socket. For who leads, and leaves then."""
+        try:
+            while (data := self._incoming.receive_now()) is not None:
+                self._take(data)
+                if self._ending is None or self._turns.over:
+                    break  # others wait for this thread
+        finally:
+            with self._lock:
+                if not self._turns.leave():
+                    self._arm()
+                if self.lost is not None:
+                    self._sock.close()
 
     def _rest(self) -> None:
         """Nobody reads, and nobody waits to; soon somebody may again. With the lock held."""
@@ -253,8 +258,12 @@ class Line:
             # Wakes whoever reads, also where somebody else holds the other end.
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
+            leads = self._turns.claim()
         if over:
             self.finish(how)
+        if leads:
+            # Here and now: the loop may be about to close.
+            self._read_now()
 
     def finish(self, how: str) -> None:
         """Let go of the socket, whatever may still come."""

@@ -115,12 +115,10 @@ class Outgoing:
     def drop(self, call: WaitingCall) -> bool:
         """Take a call back of which nothing was sent; False where something was."""
         with self._sending:
-            for message in tuple(self._waiting):
-                if message.call is call and not message.begun:
-                    self._waiting.remove(message)
-                    _close(message.fd)
-                    return True
-        return False
+            dropped = self._drop(call)
+        # What came meanwhile was left to whoever held the lock.
+        self.flush()
+        return dropped
 
     def close(self) -> None:
         """Drop everything. Nothing is being sent any more when this returns, nor will be."""
@@ -157,6 +155,14 @@ class Outgoing:
                 return False
             self._waiting.popleft()
         return True
+
+    def _drop(self, call: WaitingCall) -> bool:
+        for message in tuple(self._waiting):
+            if message.call is call and not message.begun:
+                self._waiting.remove(message)
+                _close(message.fd)
+                return True
+        return False
 
     def _drop_all(self) -> None:
         with suppress(IndexError):
