@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from rldlib.values.lock import Lock, LockedWheel
@@ -53,3 +55,13 @@ def test_a_later_format_is_nothing():
     data = hashlib.sha256(content).hexdigest().encode() + content
 
     assert read_brief(data, STANDARD) is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"{}", b"[]", b"3", b"[" * 100_000, b'[1, "%s", {"a": 1}, []]']
+)
+def test_what_has_its_digest_and_is_no_lock_is_nothing(content):
+    """Whoever can write to the store must not end a start that the standard file serves."""
+    content = content.replace(b"%s", hashlib.sha256(STANDARD).hexdigest().encode())
+
+    assert read_brief(hashlib.sha256(content).hexdigest().encode() + content, STANDARD) is None

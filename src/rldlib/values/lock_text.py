@@ -32,13 +32,19 @@ def brief(lock: Lock, standard: bytes) -> bytes:
 
 
 def read_brief(data: bytes, standard: bytes) -> Lock | None:
-    """Undo `brief`; None where it is not of these bytes, or is damaged."""
+    """Undo `brief`; None where it is not of these bytes, is damaged, or is no lock."""
     told, content = data[:_DIGEST_LENGTH], data[_DIGEST_LENGTH:]
     if told.decode("ascii", "replace") != _digest(content):
         return None
-    # Its own digest holds: these are the bytes that some rldlib wrote, whole.
-    document = json.loads(content)
-    if document[:2] != [_FORMAT, _digest(standard)]:
+    try:
+        return _lock_of(json.loads(content), _digest(standard))
+    except (ValueError, TypeError, LookupError, RecursionError):
+        # Its own digest holds, so no rldlib wrote it and nothing damaged it: somebody made it.
+        return None
+
+
+def _lock_of(document: Any, standard: str) -> Lock | None:
+    if document[:2] != [_FORMAT, standard]:
         return None
     facts: Mapping[str, Any] = document[2]
     return Lock(
