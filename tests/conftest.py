@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import tally
+
 # How long what a test stopped may take to be gone.
 _GRACE_S = 3.0
 _PROC = Path("/proc/self")
@@ -37,6 +39,13 @@ def pytest_configure(config):
     for variable in ("XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "RLDLIB_ROOT"):
         os.environ.pop(variable, None)
     os.environ["RLDLIB_HOST_DIR"] = str(base / "host")
+    tally.begin(base / "injected")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Tell how many faults were injected."""
+    if faults := tally.told():
+        terminalreporter.write_line(faults)
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ scene.expect_nothing_left()          after `rld gc`: no promise, no process, no 
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from tests.faults.tally import injected
 from tests.services import ECHO, service_wheel
 from tests.wheels import make_wheel
 
@@ -241,6 +243,7 @@ class Failing(Watched):
             due = self._left == 0 or (self._stays and self._left < 0)
         if due:
             self.failed.append(path)
+            injected(f"{errno.errorcode[self._number]} of the file system")
             raise OSError(self._number, os.strerror(self._number), path)
 
 

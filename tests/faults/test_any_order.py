@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.faults.harness import Scene
+from tests.faults.tally import injected
 from tests.faults.test_killed import _wait_gone
 
 import rldlib
@@ -106,6 +107,7 @@ class AnyOrder(RuleBasedStateMachine):
         if self.killed_often():
             return
         os.kill(pid, signal.SIGKILL)
+        injected("SIGKILL")
         _wait_gone(pid)
 
     def killed_often(self):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 from tests.faults.harness import Scene
+from tests.faults.tally import injected
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 _STATUS_OF_STORAGE = 3
@@ -38,6 +40,8 @@ def _run(scene, *inject, path=None):
     options = [option for one in inject for option in ("-e", f"inject={one}")]
     options += ["-P", str(path)] if path else []
     trace = ",".join(one.partition(":")[0] for one in inject)
+    for one in inject:
+        injected(f"{re.search('error=([A-Z]+)', one)[1]} of a system call")
     return subprocess.run(
         [
             "strace",

@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 from tests.faults.harness import Scene
+from tests.faults.tally import injected
 from tests.wheels import make_wheel
 
 from rldlib.errors import CapacityError, StorageError
@@ -65,6 +66,7 @@ def test_a_file_system_that_is_too_small_is_told_and_a_larger_one_needs_no_manua
     with scene.daemon() as host, pytest.raises((StorageError, CapacityError)) as told:
         host.prepare("echo")
 
+    injected("file system of too few bytes")
     assert told.value.exit_status == 3
     scene.expect_nothing_half_done()
     scene.expect_nothing_left()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.faults.harness import CALLS, STEPS, Scene, calls_of_a_first_acquire
+from tests.faults.tally import injected
 from tests.services import service_wheel
 
 import rldlib
@@ -95,6 +96,7 @@ def test_a_killed_process_costs_its_calls_and_nothing_else(who, when, scene):
         waiting = echo.submit("wait", seconds=600) if when == "during a call" else None
 
         os.kill(family[who], signal.SIGKILL)
+        injected("SIGKILL")
 
         if waiting is not None:
             with pytest.raises(rldlib.WorkerLostError):
@@ -129,6 +131,7 @@ def test_a_process_killed_while_it_starts_is_told_and_the_next_acquire_works(who
         first.unlink()
 
         os.kill(pids[who], signal.SIGKILL)
+        injected("SIGKILL")
 
         with pytest.raises(rldlib.WorkerStartError):
             acquired.result(timeout=20)

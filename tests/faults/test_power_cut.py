@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from tests.faults.harness import Scene
 from tests.faults.power import Disk, restore
+from tests.faults.tally import injected
 
 from rldlib.adapters.collection import collect
 from rldlib.adapters.environments import Environments
@@ -58,6 +59,7 @@ def test_a_power_cut_at_any_instant_leaves_nothing_that_is_taken_for_whole(disk,
     for number, layout in enumerate([*chosen, flushed]):
         after = Scene(tmp_path, root=tmp_path / f"after-{number}")
         restore(layout, after.root)
+        injected("power cut")
 
         after.expect_nothing_half_done(after_power_cut=True)
         # Else the images would prove nothing of environments.

@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.faults.tally import injected
+
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of prctl(2)
 _PATIENCE_S = 20.0
 # What a killed host leaves must be gone within a second; the machine may be busy.
@@ -38,6 +40,7 @@ def serve(order):
     reached = _wait(told, order.get("after_s"))
     os.close(told)
     os.kill(pid, signal.SIGKILL)
+    injected("SIGKILL")
     status, left = _reap(pid)
     return {"reached": reached, "status": status, "left": left}
 
