@@ -167,7 +167,7 @@ def test_errors_are_those_of_a_local_call(daemon):
         assert here_told == there_told
         assert lines[0][-2:] == lines[1][-2:]
     with pytest.raises(rldlib.CallTimeoutError) as late:
-        there.call("wait", seconds=30.0, deadline=0.1)
+        there.call("wait", seconds=1.0, deadline=0.1)
     assert late.value.deadline_s == 0.1
     assert there.echo(value=1) == 1
 
@@ -201,9 +201,11 @@ def test_a_responder_that_dies_during_a_call_is_told_as_a_lost_worker_and_the_ca
         with pytest.raises(rldlib.WorkerLostError) as during:
             future.result(PATIENCE_S)
         assert during.value.executed is None
-        with pytest.raises(rldlib.WorkerLostError) as after:
-            handle.echo(value=1)
-        assert after.value.executed is False
+        # The first may still meet a connection that was kept, and cannot know; then there is none.
+        for known in ((None, False), (False,)):
+            with pytest.raises(rldlib.WorkerLostError) as after:
+                handle.echo(value=1)
+            assert after.value.executed in known
 
 
 def _busy(url):
