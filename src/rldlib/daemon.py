@@ -86,11 +86,13 @@ class LocalDaemon:
             ServiceFaultError: Its own start raised.
         """
         request = parse_request(service)
-        if mode not in get_args(Mode) or placement not in get_args(Placement):
+        if mode not in get_args(Mode):
             raise UsageError(
-                f"there is no mode {mode!r} or no placement {placement!r}; a mode is "
-                f"{' or '.join(get_args(Mode))}, a placement {' or '.join(get_args(Placement))}"
+                f"there is no mode {mode!r}; a service is performed in {' or '.join(get_args(Mode))}"
             )
+        if placement not in get_args(Placement):
+            told = ", ".join(get_args(Placement))
+            raise UsageError(f"there is no placement {placement!r}; calls go by one of {told}")
         with self._turn(request.service):
             if placement == "remote":
                 return self._remotes.acquire(request, asked=placement)

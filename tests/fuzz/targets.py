@@ -278,7 +278,7 @@ def _streams(shapes: Any) -> Iterable[bytes]:
         type(None): None,
     }
     whole = b""
-    for kind, shape in shapes.items():
+    for kind, (_, shape, *_) in shapes.items():
         whole += b"".join(map(bytes, encode([kind, *(example[allowed[0]] for allowed in shape)])))
     yield whole
     for value in _values():
