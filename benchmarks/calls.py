@@ -299,6 +299,7 @@ def _serve_http(listening: socket.socket) -> None:
 
 if __name__ == "__main__":
     _inherited = socket.socket(fileno=int(sys.argv[2]))
-    {"raw": _serve_raw, "json": partial(_serve_raw, encoded=True), "http": _serve_http}[sys.argv[1]](
-        _inherited
-    )
+    if sys.argv[1] == "http":
+        _serve_http(_inherited)
+    else:
+        _serve_raw(_inherited, encoded=sys.argv[1] == "json")

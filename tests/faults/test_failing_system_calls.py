@@ -34,7 +34,7 @@ def _why_not():
     return "" if "injected" in tried.stdout else f"strace may not trace: {tried.stderr.strip()[-200:]}"
 
 
-def _run(scene, *inject, path=None):
+def _run(scene, *inject, path=None, attempts=3):
     command = [sys.executable, "-m", "rldlib", "call", "echo", "echo", "value=1", "--json"]
     command += ["--wheels", str(scene.wheels), "--root", str(scene.root)]
     options = [option for one in inject for option in ("-e", f"inject={one}")]
@@ -42,7 +42,7 @@ def _run(scene, *inject, path=None):
     trace = ",".join(one.partition(":")[0] for one in inject)
     for one in inject:
         injected(f"{re.search('error=([A-Z]+)', one)[1]} of a system call")
-    return subprocess.run(
+    done = subprocess.run(
         [
             "strace",
             "-f",
@@ -62,6 +62,10 @@ def _run(scene, *inject, path=None):
         timeout=60,
         check=False,
     )
+    # The tracer itself gave up: a process went away while it was looked at. No fault was injected.
+    if done.stderr.startswith("strace: ptrace(") and attempts:
+        return _run(scene, *inject, path=path, attempts=attempts - 1)
+    return done
 
 
 FAULTS = [
