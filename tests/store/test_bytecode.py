@@ -150,7 +150,8 @@ def test_python_takes_it_and_does_not_look_at_the_source_again(root, used):
     for content in bytecode_in(again).values():
         assert content[:4] == importlib.util.MAGIC_NUMBER
         assert content[4:8] == b"\1\0\0\0"  # PEP 552: hash-based, unchecked
-    assert content[8:16] == importlib.util.source_hash(b"y = 2\n")
+    of_sources = {content[8:16] for content in bytecode_in(again).values()}
+    assert importlib.util.source_hash(b"y = 2\n") in of_sources
     told = run(
         again, "import sys; sys.argv = []; import importlib.util as u; print(u.find_spec('dep').cached)"
     )

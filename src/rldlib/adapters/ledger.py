@@ -92,8 +92,12 @@ class Ledger:
 
     def _opened(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=_BUSY_S)
-        # Who holds what must be known after a power cut too: a recall reads it.
-        database.execute("PRAGMA synchronous = FULL")
+        try:
+            # Who holds what must be known after a power cut too: a recall reads it.
+            database.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
 
 
